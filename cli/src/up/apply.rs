@@ -1,0 +1,200 @@
+//! Brings the jobs of manifests into the tree, as `kubectl apply` brings them into a cluster.
+//!
+//! Each document is taken by itself. A job that stands in no manifest any more is removed, if its file was read and has
+//! no mistakes: with mistakes in it nobody can tell what it still holds, so its jobs stay as they were.
+
+use std::collections::{BTreeSet, HashMap};
+
+use anyhow::Context;
+use crds::manifest::{self, Content, Document, JobObject, Problem};
+use futures::StreamExt;
+use futures::stream;
+use model::job::Owner;
+use model::keys::{Folder, Key};
+use model::legacy::JobValue;
+use model::run::Revision;
+use model::{Job, JobName};
+use store::{Follow, Tree, TreeError, protocol};
+
+use super::show::Printer;
+use super::sources::Sources;
+
+/// How many jobs are written at once; the store makes one commit of those that come together.
+const AT_ONCE: usize = 256;
+
+/// What became of all documents.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Applied {
+    /// Jobs that are in the tree as their manifests say.
+    pub(crate) jobs: usize,
+    /// Documents that were refused, and files that could not be read.
+    pub(crate) refused: usize,
+    /// Jobs that were removed.
+    pub(crate) removed: usize,
+    /// Jobs of other manifests, or saved through the page, that are here from earlier.
+    pub(crate) from_earlier: usize,
+}
+
+/// What became of one job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    Created,
+    Changed,
+    Unchanged,
+}
+
+pub(crate) async fn apply<T: Tree>(tree: &T, sources: &Sources, printer: &Printer) -> anyhow::Result<Applied> {
+    let mut applied = Applied::default();
+    let mut places: HashMap<JobName, String> = HashMap::new();
+    let mut faulty: BTreeSet<&str> = BTreeSet::new();
+    for source in &sources.files {
+        let text = match source.read() {
+            Ok(text) => text,
+            Err(why) => {
+                printer.unreadable(&source.shown, &why);
+                applied.refused += 1;
+                faulty.insert(&source.id);
+                continue;
+            }
+        };
+        let owner = Owner::Manifest { path: source.id.clone() };
+        let mut jobs = 0;
+        let mut writes = stream::iter(manifest::read(&text))
+            .filter_map(|document| {
+                let place = format!("{}:{}", source.shown, document.line);
+                let document = unique(document, &place, &mut places);
+                std::future::ready(document.map(|document| (place, document)))
+            })
+            .map(|(place, content)| async {
+                let outcome = match content {
+                    Content::Job(object) => write(tree, *object, &owner).await,
+                    Content::Refused(refusal) => Outcome::Refused(refusal.name, refusal.problems),
+                    Content::Other(other) => Outcome::Other(other),
+                    Content::Empty => Outcome::Nothing,
+                };
+                (place, outcome)
+            })
+            .buffered(AT_ONCE);
+        while let Some((place, outcome)) = writes.next().await {
+            match outcome {
+                Outcome::Nothing => {}
+                Outcome::Written(job, change) => {
+                    jobs += 1;
+                    printer.applied(&place, &job, change);
+                }
+                Outcome::Other(other) => printer.passed_over(&place, &other),
+                Outcome::Refused(name, problems) => {
+                    applied.refused += 1;
+                    faulty.insert(&source.id);
+                    printer.refused(&place, &source.shown, name.as_deref(), &problems);
+                }
+            }
+        }
+        drop(writes);
+        applied.jobs += jobs;
+    }
+    sweep(tree, sources, &places, &faulty, printer, &mut applied).await.context("the jobs of earlier starts could not be read")?;
+    Ok(applied)
+}
+
+/// What became of one document.
+enum Outcome {
+    Nothing,
+    Written(Job, Change),
+    Other(manifest::OtherObject),
+    Refused(Option<String>, Vec<Problem>),
+}
+
+/// Refuses a job whose name an earlier document has. Documents with nothing in them are left out.
+fn unique(document: Document, place: &str, places: &mut HashMap<JobName, String>) -> Option<Content> {
+    match document.content {
+        Content::Empty => None,
+        Content::Job(object) => {
+            if let Some(earlier) = places.get(&object.job.name) {
+                let message = format!("{} is defined at {earlier} already; give one of them another name", object.job.name);
+                let problem =
+                    Problem { line: Some(document.line), column: None, field: "metadata.name".to_owned(), message };
+                return Some(Content::Refused(manifest::Refusal { name: Some(object.name), problems: vec![problem] }));
+            }
+            places.insert(object.job.name.clone(), place.to_owned());
+            Some(Content::Job(object))
+        }
+        other => Some(other),
+    }
+}
+
+async fn write<T: Tree>(tree: &T, object: JobObject, owner: &Owner) -> Outcome {
+    let JobObject { name, namespace: _, spec, job } = object;
+    let value = JobValue::of_spec(&job, spec, Some(owner.clone())).to_bytes();
+    match put(tree, &job.name, value).await {
+        Ok(Ok(change)) => Outcome::Written(job, change),
+        Ok(Err(message)) => Outcome::Refused(Some(name), vec![about_name(message)]),
+        Err(why) => Outcome::Refused(Some(name), vec![about_name(format!("it could not be stored: {:#}", anyhow::Error::new(why)))]),
+    }
+}
+
+fn about_name(message: String) -> Problem {
+    Problem { line: None, column: None, field: "metadata.name".to_owned(), message }
+}
+
+/// Writes a job's key unless it is as wanted already, or belongs to nobody we may take it from.
+async fn put<T: Tree>(tree: &T, name: &JobName, value: Vec<u8>) -> Result<Result<Change, String>, TreeError> {
+    let present = tree.get(Key::Job(name.clone())).await?;
+    let (seen, change) = match &present {
+        None => (Revision::NONE, Change::Created),
+        Some(pair) if pair.value == value => return Ok(Ok(Change::Unchanged)),
+        Some(pair) => {
+            if JobValue::from_bytes(&pair.value).is_ok_and(|value| value.owner.is_none()) {
+                let message = format!(
+                    "a job {name} was saved through the page or by hand; delete it there, or give this one another name"
+                );
+                return Ok(Err(message));
+            }
+            (pair.modified, Change::Changed)
+        }
+    };
+    let reply = tree.commit(protocol::put_job(name, value, seen)).await?;
+    Ok(if reply.succeeded { Ok(change) } else { Err("somebody else changed it just now; start again".to_owned()) })
+}
+
+/// Removes the jobs whose manifests are gone, and counts those that are here from earlier.
+async fn sweep<T: Tree>(
+    tree: &T,
+    sources: &Sources,
+    places: &HashMap<JobName, String>,
+    faulty: &BTreeSet<&str>,
+    printer: &Printer,
+    applied: &mut Applied,
+) -> Result<(), TreeError> {
+    let mut gone = Vec::new();
+    // Followed rather than listed: its pages are never all in memory at once.
+    let mut listing = tree.follow(&[Folder::Jobs]);
+    while let Some(Follow::Page(pairs)) = listing.recv().await {
+        for pair in pairs {
+            let Ok(Key::Job(name)) = tree.prefix().decode(&pair.key) else { continue };
+            if places.contains_key(&name) {
+                continue;
+            }
+            let owner = JobValue::from_bytes(&pair.value).ok().and_then(|value| value.owner);
+            match owner {
+                Some(Owner::Manifest { path }) if sources.cover(&path) => {
+                    if faulty.contains(path.as_str()) {
+                        applied.from_earlier += 1;
+                        printer.kept(&name, &path);
+                    } else {
+                        gone.push((name, pair.modified));
+                    }
+                }
+                _ => applied.from_earlier += 1,
+            }
+        }
+    }
+    drop(listing);
+    for (name, seen) in gone {
+        if tree.commit(protocol::delete_job(&name, seen)).await?.succeeded {
+            applied.removed += 1;
+            printer.removed(&name);
+        }
+    }
+    Ok(())
+}

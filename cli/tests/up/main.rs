@@ -1,0 +1,7 @@
+//! `cronctl up` as people use it: the real program, its output, its page, its exit status.
+
+mod examples;
+mod manifests;
+mod process;
+mod restarts;
+mod trouble;

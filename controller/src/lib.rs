@@ -1,0 +1,1 @@
+//! Reconciles NodeCronJob resources into the job tree.

@@ -1,0 +1,116 @@
+//! From the resource to the domain's job.
+
+use model::job::{self, Job, JobError, JobSpec};
+use model::name::{JobName, NameError};
+use thiserror::Error;
+
+use crate::resource::{
+    ConcurrencyPolicy, EnvVar, MissedRunPolicy, NodeCronJob, NodeCronJobSpec, Output, RunTemplate,
+    default_shell,
+};
+
+/// The namespace of an object that names none, as in kubectl.
+pub const DEFAULT_NAMESPACE: &str = "default";
+
+/// Why a resource is not a job.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ConvertError {
+    /// `metadata.name` and `metadata.namespace` don't make a name in the tree.
+    #[error("metadata.name can't name a job")]
+    Name(#[source] NameError),
+    /// The spec breaks a rule that the schema can't express, or it passed no schema.
+    #[error("the spec is not a job's")]
+    Spec(#[source] JobError),
+}
+
+/// Checks a resource and makes it the job `namespace/name`. An object without a namespace is in
+/// [`DEFAULT_NAMESPACE`]; one without a name (which no API server stores) is refused.
+pub fn to_job(resource: &NodeCronJob) -> Result<Job, ConvertError> {
+    let namespace = resource.metadata.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
+    let name = tree_name(namespace, resource.metadata.name.as_deref().unwrap_or_default())
+        .map_err(ConvertError::Name)?;
+    Job::new(name, resource.spec.clone().into()).map_err(ConvertError::Spec)
+}
+
+/// The name in the tree of the object `name` in `namespace`.
+pub(crate) fn tree_name(namespace: &str, name: &str) -> Result<JobName, NameError> {
+    if name.is_empty() { Err(NameError::Empty) } else { JobName::new(&format!("{namespace}/{name}")) }
+}
+
+impl From<NodeCronJobSpec> for JobSpec {
+    fn from(spec: NodeCronJobSpec) -> Self {
+        // Destructured without `..`, so that a new field can't be forgotten here.
+        let NodeCronJobSpec {
+            schedule,
+            time_zone,
+            suspend,
+            concurrency_policy,
+            starting_deadline_seconds,
+            missed_run_policy,
+            successful_runs_history_limit,
+            failed_runs_history_limit,
+            template,
+        } = spec;
+        Self {
+            schedule,
+            time_zone,
+            suspend,
+            concurrency_policy: concurrency_policy.into(),
+            starting_deadline_seconds,
+            missed_run_policy: missed_run_policy.into(),
+            successful_runs_history_limit,
+            failed_runs_history_limit,
+            template: template.into(),
+        }
+    }
+}
+
+impl From<RunTemplate> for job::RunTemplate {
+    fn from(template: RunTemplate) -> Self {
+        let RunTemplate {
+            command,
+            exec,
+            shell,
+            working_dir,
+            env,
+            active_deadline_seconds,
+            termination_grace_period_seconds,
+            output: Output { limit_bytes },
+        } = template;
+        Self {
+            command,
+            exec,
+            // The API server writes the default into every object, beside `exec` too, where a shell means nothing.
+            shell: if shell == default_shell() { Vec::new() } else { shell },
+            working_dir,
+            env: env.into_iter().map(Into::into).collect(),
+            active_deadline_seconds,
+            termination_grace_period_seconds,
+            output: job::OutputLimit { limit_bytes },
+        }
+    }
+}
+
+impl From<EnvVar> for job::EnvVar {
+    fn from(EnvVar { name, value }: EnvVar) -> Self {
+        Self { name, value }
+    }
+}
+
+impl From<ConcurrencyPolicy> for job::ConcurrencyPolicy {
+    fn from(policy: ConcurrencyPolicy) -> Self {
+        match policy {
+            ConcurrencyPolicy::Forbid => Self::Forbid,
+            ConcurrencyPolicy::Allow => Self::Allow,
+        }
+    }
+}
+
+impl From<MissedRunPolicy> for job::MissedRunPolicy {
+    fn from(policy: MissedRunPolicy) -> Self {
+        match policy {
+            MissedRunPolicy::Latest => Self::Latest,
+            MissedRunPolicy::Skip => Self::Skip,
+        }
+    }
+}

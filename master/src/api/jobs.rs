@@ -1,0 +1,305 @@
+//! Jobs: a page of the list, and one job in full.
+//!
+//! Only the jobs of the page are read and parsed, so a request costs the same whether there are ten jobs or 100,000.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{RawQuery, State};
+use axum::http::StatusCode;
+use futures::future::try_join_all;
+use model::job::Owner;
+use model::keys::Key;
+use model::legacy::JobValue;
+use model::run::{Outcome, SkipReason, Skipped};
+use model::values::{ActiveRun, JobStatus, RecentRun};
+use model::{Dialect, Job, JobName, TimeZone, UnixMillis};
+use serde::Serialize;
+use store::tree::Range;
+use store::{KeyValue, RunLog, Tree, TreeError, protocol};
+
+use super::{named, parameters, text};
+use crate::app::{App, Shared};
+use crate::clock;
+use crate::reply::Refusal;
+
+/// How many jobs a page has when nothing is asked for, and at most.
+const PAGE: u32 = 50;
+const LARGEST_PAGE: u32 = 200;
+
+/// How much of a command a list shows, in characters.
+const SHOWN_COMMAND: usize = 300;
+
+/// How many active runs of a job are shown.
+const SHOWN_ACTIVE: usize = 20;
+
+/// A page of the list.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Page {
+    /// When this was true, by the clock of the server.
+    now: String,
+    /// How many jobs there are, and how many of them match the search.
+    total: usize,
+    matched: usize,
+    jobs: Vec<JobView>,
+    /// What to pass as `after` to get the next page.
+    next: Option<Box<str>>,
+}
+
+/// A job as it stands.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct JobView {
+    name: String,
+    state: Phase,
+    /// Why it is invalid.
+    message: Option<String>,
+    /// In a list, the beginning of it.
+    command: String,
+    command_cut: bool,
+    /// The expression in the legacy dialect, as the legacy calls show and take it.
+    cron_expr: String,
+    schedule: Option<ScheduleView>,
+    suspended: bool,
+    /// Who writes it; nobody else can.
+    owner: Option<Owner>,
+    /// When it runs next; nothing while suspended, and when its years have passed.
+    next: Option<String>,
+    /// Its runs that have not ended: how many, and the first of them.
+    active_count: usize,
+    active: Vec<ActiveView>,
+    status: StatusView,
+}
+
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Phase {
+    Idle,
+    Running,
+    /// Its key or its value is no job; nothing runs it.
+    Invalid,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ScheduleView {
+    text: String,
+    dialect: Dialect,
+    time_zone: &'static str,
+    description: String,
+}
+
+#[derive(Serialize)]
+struct ActiveView {
+    run: String,
+    attempt: u32,
+    node: String,
+    slot: String,
+    claimed: String,
+}
+
+/// What became of its slots so far.
+#[derive(Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StatusView {
+    /// Ended runs by outcome.
+    runs: BTreeMap<Outcome, u64>,
+    /// Skipped slots by reason.
+    skipped: BTreeMap<SkipReason, u64>,
+    /// The latest runs, latest first.
+    recent: Vec<RecentView>,
+    last_schedule_time: Option<String>,
+    last_successful_time: Option<String>,
+    last_failure_time: Option<String>,
+    last_skipped: Option<SkippedView>,
+}
+
+#[derive(Serialize)]
+struct RecentView {
+    run: String,
+    slot: String,
+    outcome: Outcome,
+    ended: String,
+}
+
+/// A stretch of slots that did not run.
+#[derive(Serialize)]
+pub(super) struct SkippedView {
+    from: String,
+    to: String,
+    count: Option<u32>,
+    reason: SkipReason,
+}
+
+impl From<Skipped> for SkippedView {
+    fn from(Skipped { from, to, count, reason }: Skipped) -> Self {
+        Self { from: from.to_string(), to: to.to_string(), count, reason }
+    }
+}
+
+/// `GET /api/v1/jobs?search=&after=&limit=`: in the order of their names. `search` is a part of the name in any case.
+pub(crate) async fn list<T: Tree, L: RunLog>(
+    State(app): Shared<T, L>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Page>, Refusal> {
+    let params = parameters(query)?;
+    let limit = params.number("limit", PAGE)?.clamp(1, LARGEST_PAGE);
+    if !app.index.ready().await {
+        return Err(Refusal::unavailable("the jobs are still being listed; try again in a moment"));
+    }
+    let page =
+        app.index.page(params.get("search").unwrap_or_default(), params.get("after"), limit as usize);
+    let now = clock::now();
+    let jobs = try_join_all(page.names.iter().map(|name| view(&app, name, now, Some(SHOWN_COMMAND)))).await?;
+    let next = if page.more { page.names.last().cloned() } else { None };
+    Ok(Json(Page {
+        now: now.to_string(),
+        total: page.total,
+        matched: page.matched,
+        // A job that was deleted since has no view.
+        jobs: jobs.into_iter().flatten().collect(),
+        next,
+    }))
+}
+
+/// `GET /api/v1/job?name=`: with its whole command.
+pub(crate) async fn one<T: Tree, L: RunLog>(
+    State(app): Shared<T, L>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<JobView>, Refusal> {
+    let name = named(&parameters(query)?, "name")?;
+    let view = view(&app, name.as_str(), clock::now(), None).await?;
+    view.map(Json).ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, format!("there is no job {name}")))
+}
+
+/// A job by the text after its key's prefix.
+async fn view<T: Tree, L: RunLog>(
+    app: &Arc<App<T, L>>,
+    name: &str,
+    now: UnixMillis,
+    most: Option<usize>,
+) -> Result<Option<JobView>, TreeError> {
+    let name = match JobName::new(name) {
+        Ok(name) => name,
+        Err(error) => {
+            let message = format!("{error}; until then, remove the key with the tool that put it");
+            return Ok(Some(JobView::invalid(name, message)));
+        }
+    };
+    let (job, status, active) = tokio::try_join!(
+        app.tree.get(Key::Job(name.clone())),
+        app.tree.get(Key::Status(name.clone())),
+        app.tree.list(Range::RunsOf(name.clone())),
+    )?;
+    let Some(job) = job else { return Ok(None) };
+    let mut view = JobView::of(&name, &job, app.zone, now);
+    view.add_status(status.as_ref());
+    view.add_active(app.tree.prefix(), &active);
+    if let Some((end, _)) = most.and_then(|most| view.command.char_indices().nth(most)) {
+        view.command.truncate(end);
+        view.command_cut = true;
+    }
+    Ok(Some(view))
+}
+
+impl JobView {
+    fn invalid(name: &str, message: String) -> Self {
+        Self {
+            name: name.to_owned(),
+            state: Phase::Invalid,
+            message: Some(message),
+            command: String::new(),
+            command_cut: false,
+            cron_expr: String::new(),
+            schedule: None,
+            suspended: false,
+            owner: None,
+            next: None,
+            active_count: 0,
+            active: Vec::new(),
+            status: StatusView::default(),
+        }
+    }
+
+    fn of(name: &JobName, pair: &KeyValue, zone: TimeZone, now: UnixMillis) -> Self {
+        let mut value = match JobValue::from_bytes(&pair.value) {
+            Ok(value) => value,
+            Err(error) => return Self::invalid(name.as_str(), error.explain()),
+        };
+        let owner = value.owner.take();
+        let legacy = value.legacy.clone();
+        let view = match value.into_job(name.clone(), zone) {
+            Ok(job) => Self::valid(&job, now),
+            Err(error) => Self::invalid(name.as_str(), error.explain()),
+        };
+        Self { owner, command: legacy.command, cron_expr: legacy.cron_expr, ..view }
+    }
+
+    fn valid(job: &Job, now: UnixMillis) -> Self {
+        let schedule = &job.schedule;
+        Self {
+            state: Phase::Idle,
+            message: None,
+            schedule: Some(ScheduleView {
+                text: schedule.text().to_owned(),
+                dialect: schedule.dialect(),
+                time_zone: schedule.zone().name(),
+                description: schedule.describe(),
+            }),
+            suspended: job.suspend,
+            next: if job.suspend { None } else { text(schedule.next_after(now)) },
+            ..Self::invalid(job.name.as_str(), String::new())
+        }
+    }
+
+    /// A status that can't be read is as good as none.
+    fn add_status(&mut self, pair: Option<&KeyValue>) {
+        let Some(status) = pair.and_then(|pair| protocol::read::<JobStatus>(pair).ok()) else { return };
+        let JobStatus {
+            runs,
+            skipped,
+            recent,
+            last_schedule_time,
+            last_successful_time,
+            last_failure_time,
+            last_skipped,
+        } = status;
+        let recent = recent.into_iter().rev().map(|RecentRun { run, slot, outcome, ended }| RecentView {
+            run: run.to_string(),
+            slot: slot.to_string(),
+            outcome,
+            ended: ended.to_string(),
+        });
+        self.status = StatusView {
+            runs,
+            skipped,
+            recent: recent.collect(),
+            last_schedule_time: text(last_schedule_time.map(|slot| slot.0)),
+            last_successful_time: text(last_successful_time),
+            last_failure_time: text(last_failure_time),
+            last_skipped: last_skipped.map(SkippedView::from),
+        };
+    }
+
+    /// What runs is shown also of a job that has become invalid: it was claimed before.
+    fn add_active(&mut self, prefix: &model::keys::KeyPrefix, pairs: &[KeyValue]) {
+        let read = |pair: &KeyValue| {
+            let Ok(Key::Run(_, run)) = prefix.decode(&pair.key) else { return None };
+            let active: ActiveRun = protocol::read(pair).ok()?;
+            Some(ActiveView {
+                run: run.to_string(),
+                attempt: active.attempt,
+                node: active.node,
+                slot: active.slot.to_string(),
+                claimed: active.claimed.to_string(),
+            })
+        };
+        self.active_count = pairs.len();
+        self.active = pairs.iter().filter_map(read).take(SHOWN_ACTIVE).collect();
+        if self.active_count > 0 && matches!(self.state, Phase::Idle) {
+            self.state = Phase::Running;
+        }
+    }
+}

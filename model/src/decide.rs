@@ -1,0 +1,149 @@
+//! What to do about a job now: the whole of the scheduling rules as one pure function.
+//!
+//! [`decide`] is called when a job's next instant comes, and whenever something about the job changed. It never acts;
+//! the worker turns its answer into one transaction of the tree, which fails harmlessly if the view was stale.
+//!
+//! Missed slots, as `Latest` and `Skip` see them: a slot that is late by no more than [`LATE_IS_MISSED`] is merely late
+//! and runs (a take-over from a dead worker needs some ten seconds). Of several slots that have passed, only the latest
+//! can run; the earlier ones are recorded as skipped. How long the gap was does not matter: the latest slot is computed
+//! directly, and no more than [`COUNTED_SLOTS`] are counted.
+
+use std::time::Duration;
+
+use crate::job::{Job, MissedRunPolicy};
+use crate::run::{Revision, SkipReason, Skipped, Slot};
+use crate::schedule::{Schedule, TimeZone};
+use crate::values::Timetable;
+use crate::{JobName, UnixMillis};
+
+/// Beyond this a slot counts as missed for `missedRunPolicy: Skip`; Quartz calls it the misfire threshold and has the
+/// same default.
+pub const LATE_IS_MISSED: Duration = Duration::from_mins(1);
+
+/// A stretch of skipped slots is counted up to this many; a longer one has no count.
+pub const COUNTED_SLOTS: u32 = 1000;
+
+/// What is known of a job besides its definition.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'a> {
+    /// The create revision of the job's key: its incarnation.
+    pub created: Revision,
+    /// The cursor, if there is one.
+    pub cursor: Option<SeenCursor<'a>>,
+    /// Whether a run of the job has not ended.
+    pub busy: bool,
+}
+
+/// A cursor, compared with the job as it stands.
+#[derive(Clone, Copy, Debug)]
+pub struct SeenCursor<'a> {
+    /// The last decided instant.
+    pub slot: Slot,
+    /// The incarnation it was written for.
+    pub job: Revision,
+    /// The timetable it was armed for; `None` when that is still the job's own.
+    pub armed_for: Option<&'a Timetable>,
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Nothing before this instant; `None`: nothing until something changes.
+    Wait(Option<UnixMillis>),
+    /// Put the cursor to `slot` with the job's present timetable: it is new, or was edited, suspended or resumed.
+    /// The past never runs because of that; what was owed by the former timetable is recorded.
+    Arm {
+        /// Where the cursor goes.
+        slot: Slot,
+        /// The slots that the former timetable owed.
+        skipped: Vec<Skipped>,
+    },
+    /// Claim this slot and run it when it is due.
+    Claim {
+        /// The slot.
+        slot: Slot,
+        /// The slots passed over.
+        skipped: Vec<Skipped>,
+    },
+    /// Record slots that will not run.
+    Skip {
+        /// Where the cursor goes.
+        slot: Slot,
+        /// The slots passed over, this one included.
+        skipped: Vec<Skipped>,
+    },
+}
+
+/// Decides about `job` at `now`. A slot may be claimed up to `lead` before it is due.
+pub fn decide(now: UnixMillis, lead: Duration, job: &Job, seen: &Seen<'_>) -> Decision {
+    let Some(cursor) = seen.cursor.filter(|cursor| cursor.job == seen.created) else {
+        return Decision::Arm { slot: Slot(now), skipped: Vec::new() };
+    };
+    if let Some(former) = cursor.armed_for {
+        return Decision::Arm { slot: Slot(now).max(cursor.slot), skipped: owed(&job.name, former, cursor.slot, now) };
+    }
+    if job.suspend {
+        return Decision::Wait(None);
+    }
+    let Some(first) = job.schedule.next_after(cursor.slot.0) else {
+        return Decision::Wait(None);
+    };
+    let held = seen.busy && job.is_exclusive();
+    if first > now {
+        return match held {
+            // Whether the earlier run is in the way is only known at the slot.
+            true if first <= now + lead => Decision::Wait(Some(first)),
+            false if first <= now + lead => Decision::Claim { slot: Slot(first), skipped: Vec::new() },
+            _ => Decision::Wait(Some(first - lead)),
+        };
+    }
+
+    // `first` is due, so there is a latest due slot: itself or a later one.
+    let latest = job.schedule.previous_before(now + Duration::from_millis(1)).unwrap_or(first).max(first);
+    let all = |reason| Decision::Skip { slot: Slot(latest), skipped: vec![stretch(&job.schedule, first, latest, reason)] };
+    if held {
+        return all(SkipReason::Overlap);
+    }
+    let late = now.since(latest);
+    if job.starting_deadline.is_some_and(|deadline| late > deadline) {
+        return all(SkipReason::Deadline);
+    }
+    if job.missed == MissedRunPolicy::Skip && late > LATE_IS_MISSED {
+        return all(SkipReason::Missed);
+    }
+    let skipped = if first < latest {
+        // `latest` is a slot, so there is one before it: at least `first`.
+        let before = job.schedule.previous_before(latest).unwrap_or(first);
+        vec![stretch(&job.schedule, first, before, SkipReason::Missed)]
+    } else {
+        Vec::new()
+    };
+    Decision::Claim { slot: Slot(latest), skipped }
+}
+
+/// What a former timetable owed between the cursor and now. The instant of the edit is not known, so a stretch can
+/// reach a little past it.
+fn owed(job: &JobName, former: &Timetable, after: Slot, now: UnixMillis) -> Vec<Skipped> {
+    let parsed = TimeZone::parse(&former.zone)
+        .ok()
+        .and_then(|zone| Schedule::parse(&former.schedule, former.dialect, zone, job).ok());
+    let Some(schedule) = parsed else { return Vec::new() };
+    let first = schedule.next_after(after.0).filter(|first| *first <= now);
+    let last = schedule.previous_before(now + Duration::from_millis(1));
+    let reason = if former.suspended { SkipReason::Suspended } else { SkipReason::Missed };
+    match (first, last) {
+        (Some(first), Some(last)) if first <= last => vec![stretch(&schedule, first, last, reason)],
+        _ => Vec::new(),
+    }
+}
+
+/// The slots from `from` to `to`, both included.
+fn stretch(schedule: &Schedule, from: UnixMillis, to: UnixMillis, reason: SkipReason) -> Skipped {
+    let slots = std::iter::successors(Some(from), |slot| schedule.next_after(*slot)).take_while(|slot| *slot <= to);
+    let count = slots.take(COUNTED_SLOTS as usize + 1).count();
+    let count = u32::try_from(count).ok().filter(|count| *count <= COUNTED_SLOTS);
+    Skipped { from: Slot(from), to: Slot(to), count, reason }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,269 @@
+//! Every key of the tree. This is the only place that builds or reads one.
+//!
+//! All keys begin with a prefix, `/cron` unless configured otherwise, so that several systems can share one etcd. `n`
+//! is a job's name as it is; `E(n)` is the same percent-encoded into `[A-Za-z0-9._~%-]`, used wherever something
+//! follows the name, so that the keys of a job `ops` never contain those of `ops/rotate`.
+//!
+//! | key | value | written by | lease |
+//! | --- | --- | --- | --- |
+//! | `jobs/n` | a job ([`crate::legacy::JobValue`]) | controller, `up`, master, people | – |
+//! | `cursor/n` | [`crate::values::Cursor`] | workers | – |
+//! | `runs/E(n)/-/<run id>` | [`crate::values::ActiveRun`]; its mod revision is the fencing token | workers | – |
+//! | `status/n` | [`crate::values::JobStatus`] | workers | – |
+//! | `workers/<session>` | [`crate::values::WorkerInfo`] | workers | the session's |
+//! | `kill/E(n)` | the instant of the request; kills every run created before it, by revision | master, cronctl | – |
+//!
+//! `jobs/`, `workers/` and the lock and kill keys of the replaced system mean there what they mean here.
+
+use std::fmt;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use thiserror::Error;
+
+use crate::name::{JobName, NameError};
+use crate::run::{RunId, SessionId};
+
+/// What stays as it is in `E(n)`; `%` and `/` never do.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// The scope of runs of which one at a time exists in the whole cluster.
+const ANY_NODE: &str = "-";
+
+/// One key of the tree.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Key {
+    /// A job.
+    Job(JobName),
+    /// The last decided slot of a job.
+    Cursor(JobName),
+    /// A claimed slot.
+    Run(JobName, RunId),
+    /// What became of a job's slots.
+    Status(JobName),
+    /// A live worker.
+    Worker(SessionId),
+    /// A request to end what runs of a job.
+    Kill(JobName),
+}
+
+/// The folders of the tree, for listing and following.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Folder {
+    /// All jobs.
+    Jobs,
+    /// All cursors.
+    Cursors,
+    /// All claimed slots.
+    Runs,
+    /// All statuses.
+    Statuses,
+    /// All live workers.
+    Workers,
+    /// All kill requests.
+    Kills,
+}
+
+impl Folder {
+    /// Every folder.
+    pub const ALL: [Self; 6] = [Self::Jobs, Self::Cursors, Self::Runs, Self::Statuses, Self::Workers, Self::Kills];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Jobs => "jobs/",
+            Self::Cursors => "cursor/",
+            Self::Runs => "runs/",
+            Self::Statuses => "status/",
+            Self::Workers => "workers/",
+            Self::Kills => "kill/",
+        }
+    }
+}
+
+/// What all keys of one system begin with.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct KeyPrefix(String);
+
+/// A text that can't be a prefix.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("the key prefix {0:?} can't be used; write one such as /cron: it begins with a slash, does not end with one, and has no control characters")]
+pub struct PrefixError(String);
+
+/// Why a key is not one of ours.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum KeyError {
+    /// Another system's key, or one of a newer version.
+    #[error("this is not a key of the tree")]
+    Unknown,
+    /// The folder is ours, the name is none.
+    #[error("the key's name can't be used")]
+    Name(#[from] NameError),
+}
+
+impl Default for KeyPrefix {
+    fn default() -> Self {
+        Self("/cron/".to_owned())
+    }
+}
+
+impl KeyPrefix {
+    /// Checks a prefix such as `/cron`.
+    pub fn new(text: &str) -> Result<Self, PrefixError> {
+        let inner = text.strip_prefix('/').filter(|rest| !rest.is_empty() && !rest.ends_with('/'));
+        match inner {
+            Some(rest) if !rest.chars().any(char::is_control) && !text.contains("//") => Ok(Self(format!("{text}/"))),
+            _ => Err(PrefixError(text.to_owned())),
+        }
+    }
+
+    /// What every key below it begins with; ends with a slash.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The key as stored.
+    pub fn encode(&self, key: &Key) -> String {
+        let p = &self.0;
+        match key {
+            Key::Job(name) => format!("{p}jobs/{name}"),
+            Key::Cursor(name) => format!("{p}cursor/{name}"),
+            Key::Run(name, run) => format!("{p}runs/{}/{ANY_NODE}/{run}", Encoded(name)),
+            Key::Status(name) => format!("{p}status/{name}"),
+            Key::Worker(session) => format!("{p}workers/{session}"),
+            Key::Kill(name) => format!("{p}kill/{}", Encoded(name)),
+        }
+    }
+
+    /// What every key of a folder begins with.
+    pub fn folder(&self, folder: Folder) -> String {
+        format!("{}{}", self.0, folder.name())
+    }
+
+    /// What the keys of all runs of one job begin with, and those of no other job.
+    pub fn runs_of(&self, job: &JobName) -> String {
+        format!("{}runs/{}/", self.0, Encoded(job))
+    }
+
+    /// Reads a stored key back.
+    pub fn decode(&self, text: &str) -> Result<Key, KeyError> {
+        let rest = text.strip_prefix(&self.0).ok_or(KeyError::Unknown)?;
+        let (folder, rest) = rest.split_once('/').ok_or(KeyError::Unknown)?;
+        match folder {
+            "jobs" => Ok(Key::Job(JobName::new(rest)?)),
+            "cursor" => Ok(Key::Cursor(JobName::new(rest)?)),
+            "status" => Ok(Key::Status(JobName::new(rest)?)),
+            "workers" if !rest.is_empty() => Ok(Key::Worker(SessionId(rest.to_owned()))),
+            "kill" => Ok(Key::Kill(decode_name(rest)?)),
+            "runs" => match rest.split('/').collect::<Vec<_>>()[..] {
+                [name, ANY_NODE, run] => {
+                    Ok(Key::Run(decode_name(name)?, run.parse().map_err(|_| KeyError::Unknown)?))
+                }
+                _ => Err(KeyError::Unknown),
+            },
+            _ => Err(KeyError::Unknown),
+        }
+    }
+}
+
+struct Encoded<'a>(&'a JobName);
+
+impl fmt::Display for Encoded<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        utf8_percent_encode(self.0.as_str(), ENCODED).fmt(f)
+    }
+}
+
+/// Only what [`Encoded`] writes is read, so that no two keys stand for one name.
+fn decode_name(text: &str) -> Result<JobName, KeyError> {
+    let name = percent_decode_str(text).decode_utf8().map_err(|_| KeyError::Unknown)?;
+    let name = JobName::new(&name)?;
+    if Encoded(&name).to_string() == text { Ok(name) } else { Err(KeyError::Unknown) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::UnixMillis;
+    use crate::run::{Revision, Slot};
+
+    fn name() -> impl Strategy<Value = JobName> {
+        ".{1,40}".prop_filter_map("not a name", |text| JobName::new(&text).ok())
+    }
+
+    fn key() -> impl Strategy<Value = Key> {
+        (name(), 0..i64::from(i32::MAX), 0..6).prop_map(|(name, ms, kind)| match kind {
+            0 => Key::Job(name),
+            1 => Key::Cursor(name),
+            2 => {
+                let run = RunId::of_slot(&name, Revision(ms), Slot(UnixMillis(ms)));
+                Key::Run(name, run)
+            }
+            3 => Key::Status(name),
+            4 => Key::Worker(SessionId(format!("node/{ms}"))),
+            _ => Key::Kill(name),
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn every_key_reads_back(key in key(), prefix in "/[a-z]{1,5}(/[a-z]{1,5})?") {
+            let prefix = KeyPrefix::new(&prefix).unwrap();
+            prop_assert_eq!(prefix.decode(&prefix.encode(&key)), Ok(key));
+        }
+
+        #[test]
+        fn different_keys_are_stored_apart(a in key(), b in key()) {
+            let prefix = KeyPrefix::default();
+            prop_assert_eq!(a == b, prefix.encode(&a) == prefix.encode(&b));
+        }
+
+        #[test]
+        fn the_runs_of_one_job_are_not_under_another(a in name(), b in name()) {
+            let prefix = KeyPrefix::default();
+            let run = RunId::of_slot(&b, Revision(1), Slot(UnixMillis(1)));
+            let under = prefix.encode(&Key::Run(b.clone(), run)).starts_with(&prefix.runs_of(&a));
+            prop_assert_eq!(under, a == b);
+        }
+
+        #[test]
+        fn no_text_panics(text in ".{0,60}") {
+            let _ = KeyPrefix::default().decode(&text);
+            let _ = KeyPrefix::default().decode(&format!("/cron/runs/{text}"));
+        }
+    }
+
+    #[test]
+    fn keys_look_as_documented() {
+        let prefix = KeyPrefix::default();
+        let name = JobName::new("ops/rotate logs").unwrap();
+        let run: RunId = "1764000000000-00000000000000ff".parse().unwrap();
+        for (key, text) in [
+            (Key::Job(name.clone()), "/cron/jobs/ops/rotate logs"),
+            (Key::Cursor(name.clone()), "/cron/cursor/ops/rotate logs"),
+            (Key::Run(name.clone(), run), "/cron/runs/ops%2Frotate%20logs/-/1764000000000-00000000000000ff"),
+            (Key::Status(name.clone()), "/cron/status/ops/rotate logs"),
+            (Key::Worker(SessionId("10.0.0.7".to_owned())), "/cron/workers/10.0.0.7"),
+            (Key::Kill(name), "/cron/kill/ops%2Frotate%20logs"),
+        ] {
+            assert_eq!(prefix.encode(&key), text);
+        }
+    }
+
+    #[test]
+    fn keys_of_others_are_not_ours() {
+        let prefix = KeyPrefix::default();
+        for text in ["/cron", "/cron/", "/cronjobs/a", "/other/jobs/a", "/cron/unknown/a", "/cron/runs/a/-/x", "/cron/workers/"] {
+            assert_eq!(prefix.decode(text), Err(KeyError::Unknown), "{text}");
+        }
+        assert_eq!(prefix.decode("/cron/jobs/"), Err(KeyError::Name(NameError::Empty)));
+        assert_eq!(prefix.decode("/cron/jobs/../x"), Err(KeyError::Name(NameError::Part)));
+    }
+
+    #[test]
+    fn prefixes_that_would_mix_systems_are_refused() {
+        for text in ["", "/", "cron", "/cron/", "//cron", "/a//b", "/a\n"] {
+            assert!(KeyPrefix::new(text).is_err(), "{text:?}");
+        }
+    }
+}

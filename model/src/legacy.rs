@@ -1,0 +1,174 @@
+//! The JSON that the replaced system reads and writes, and how ours fits into it.
+//!
+//! A job's value has the three legacy fields. Jobs of ours carry two more, `spec` and `owner`, which an old reader
+//! ignores; `command` and `cronExpr` then only show what `spec` says.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::job::{Job, JobError, JobSpec, Owner};
+use crate::record::RunRecord;
+use crate::schedule::TimeZone;
+use crate::JobName;
+
+/// The largest value that is read as a job. etcd refuses requests beyond 1.5 MiB by default.
+pub const MAX_VALUE_BYTES: usize = 1 << 20;
+
+/// The three fields of a job as the legacy calls and old workers know it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LegacyJob {
+    /// The name. In the tree the key decides, not this.
+    #[serde(deserialize_with = "null_is_empty")]
+    pub name: String,
+    /// A line for the shell.
+    #[serde(deserialize_with = "null_is_empty")]
+    pub command: String,
+    /// An expression in the legacy dialect.
+    #[serde(deserialize_with = "null_is_empty")]
+    pub cron_expr: String,
+}
+
+/// The value of `jobs/n`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobValue {
+    /// What old readers see.
+    #[serde(flatten)]
+    pub legacy: LegacyJob,
+    /// The job in full; absent for one put by hand or by the legacy page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spec: Option<JobSpec>,
+    /// Who writes this key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Owner>,
+}
+
+/// Why a value is not a job.
+#[derive(Debug, Error)]
+pub enum ValueError {
+    /// Larger than anything a job needs.
+    #[error("the value has {0} bytes; at most {MAX_VALUE_BYTES} are read as a job")]
+    TooLarge(usize),
+    /// Not JSON, or not of the right shape.
+    #[error("the value is not a job; write {{\"name\":\"…\",\"command\":\"…\",\"cronExpr\":\"…\"}}")]
+    Json(#[source] serde_json::Error),
+    /// JSON, but no valid job.
+    #[error("the value is not a valid job")]
+    Job(#[source] JobError),
+}
+
+impl ValueError {
+    /// The whole story in one sentence.
+    pub fn explain(&self) -> String {
+        match self {
+            Self::TooLarge(_) => self.to_string(),
+            Self::Json(source) => format!("{self} ({source})"),
+            Self::Job(source) => source.explain(),
+        }
+    }
+}
+
+impl JobValue {
+    /// The value of a job of the legacy form.
+    pub fn of_legacy(legacy: LegacyJob) -> Self {
+        Self { legacy, spec: None, owner: None }
+    }
+
+    /// The value of a job in full. `job` is what [`Job::new`] made of `spec`.
+    pub fn of_spec(job: &Job, spec: JobSpec, owner: Option<Owner>) -> Self {
+        let legacy = LegacyJob {
+            name: job.name.to_string(),
+            command: job.command.display(),
+            cron_expr: job.schedule.legacy_text().unwrap_or_else(|| job.schedule.text().to_owned()),
+        };
+        Self { legacy, spec: Some(spec), owner }
+    }
+
+    /// Reads a stored value.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ValueError> {
+        if bytes.len() > MAX_VALUE_BYTES {
+            return Err(ValueError::TooLarge(bytes.len()));
+        }
+        serde_json::from_slice(bytes).map_err(ValueError::Json)
+    }
+
+    /// The value as stored.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("strings and numbers always make JSON")
+    }
+
+    /// The job that this value under the key of `name` means. A legacy expression is read in `zone`.
+    pub fn into_job(self, name: JobName, zone: TimeZone) -> Result<Job, ValueError> {
+        let job = match self.spec {
+            Some(spec) => Job::new(name, spec),
+            None => Job::legacy(name, self.legacy.command, &self.legacy.cron_expr, zone),
+        };
+        job.map_err(ValueError::Job)
+    }
+}
+
+/// One document of the legacy log: times in Unix milliseconds, `err` empty on success.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LegacyLog {
+    /// The job's name.
+    pub job_name: String,
+    /// The line that ran.
+    pub command: String,
+    /// What went wrong.
+    pub err: String,
+    /// Both output streams.
+    pub output: String,
+    /// The slot.
+    pub plan_time: i64,
+    /// When it was handed to execution.
+    pub schedule_time: i64,
+    /// When the process started.
+    pub start_time: i64,
+    /// When it was gone.
+    pub end_time: i64,
+}
+
+impl From<&RunRecord> for LegacyLog {
+    /// A run whose start is not known shows its slot as the start, so that lists stay in order.
+    fn from(record: &RunRecord) -> Self {
+        Self {
+            job_name: record.job.to_string(),
+            command: record.command.clone(),
+            err: record.message.clone(),
+            output: record.output.to_text(),
+            plan_time: record.slot.0.0,
+            schedule_time: record.claimed.max(record.slot.0).0,
+            start_time: record.started.unwrap_or(record.slot.0).0,
+            end_time: record.ended.0,
+        }
+    }
+}
+
+/// The answer of every legacy call: HTTP 200 in any case, `errno` 0 or -1.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer<T> {
+    /// 0 on success, -1 on failure.
+    pub errno: i32,
+    /// `success`, or what went wrong.
+    pub msg: String,
+    /// What was asked for; null on failure and where a call has nothing to say.
+    pub data: Option<T>,
+}
+
+impl<T> Answer<T> {
+    /// A success.
+    pub fn success(data: Option<T>) -> Self {
+        Self { errno: 0, msg: "success".to_owned(), data }
+    }
+
+    /// A failure.
+    pub fn failure(msg: impl Into<String>) -> Self {
+        Self { errno: -1, msg: msg.into(), data: None }
+    }
+}
+
+/// The replaced system's decoder leaves a field empty that is null.
+fn null_is_empty<'de, D: serde::Deserializer<'de>>(text: D) -> Result<String, D::Error> {
+    Ok(Option::deserialize(text)?.unwrap_or_default())
+}

@@ -1,0 +1,188 @@
+//! The values behind the tree's keys (see [`crate::keys`]), all of them JSON.
+//!
+//! Each type reads what any earlier version wrote: fields are only added, and an added one has a default.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::job::Job;
+use crate::run::{Outcome, Revision, RunId, SessionId, SkipReason, Skipped, Slot};
+use crate::schedule::Dialect;
+use crate::UnixMillis;
+
+/// How many outcomes a [`JobStatus`] remembers.
+pub const RECENT_OUTCOMES: usize = 16;
+
+/// What a cursor was armed for. As long as the job's own still equals it, the slots after the cursor are owed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Timetable {
+    /// The expression.
+    pub schedule: String,
+    /// How it is read.
+    pub dialect: Dialect,
+    /// The zone's name.
+    pub zone: String,
+    /// Whether the job was suspended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub suspended: bool,
+}
+
+impl Timetable {
+    /// The timetable of a job as it stands.
+    pub fn of(job: &Job) -> Self {
+        Self {
+            schedule: job.schedule.text().to_owned(),
+            dialect: job.schedule.dialect(),
+            zone: job.schedule.zone().to_string(),
+            suspended: job.suspend,
+        }
+    }
+
+    /// The same question as `*self == Self::of(job)`, without building anything.
+    pub fn is_of(&self, job: &Job) -> bool {
+        self.schedule == job.schedule.text()
+            && self.dialect == job.schedule.dialect()
+            && self.suspended == job.suspend
+            && self.zone == job.schedule.zone().name()
+    }
+}
+
+/// `cursor/n`: every slot of the incarnation at or before `slot` is decided.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Cursor {
+    /// The last decided instant. It only grows within one incarnation.
+    pub slot: Slot,
+    /// The create revision of the job it belongs to.
+    pub job: Revision,
+    /// What it was armed for.
+    #[serde(flatten)]
+    pub timetable: Timetable,
+}
+
+/// `runs/…`: a claimed slot. While this exists, the run is somebody's to finish.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ActiveRun {
+    /// Who claimed it.
+    pub session: SessionId,
+    /// The node that session is on.
+    pub node: String,
+    /// The slot.
+    pub slot: Slot,
+    /// Which try, counted from 0.
+    pub attempt: u32,
+    /// When it was claimed, by the claimer's clock.
+    pub claimed: UnixMillis,
+    /// The mod revision of the job's definition that it runs.
+    pub definition: Revision,
+    /// The stretch of slots that this claim passed over, if any. It is in the record of skips once the run is finished.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<Skipped>,
+}
+
+/// `status/n`: what became of a job's slots, in numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct JobStatus {
+    /// Ended runs by outcome.
+    pub runs: BTreeMap<Outcome, u64>,
+    /// Skipped slots by reason; a stretch whose length nobody counted adds 1.
+    pub skipped: BTreeMap<SkipReason, u64>,
+    /// The latest runs, oldest first, at most [`RECENT_OUTCOMES`].
+    pub recent: Vec<RecentRun>,
+    /// The latest slot that was claimed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_schedule_time: Option<Slot>,
+    /// When the latest succeeded run ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_successful_time: Option<UnixMillis>,
+    /// When the latest run with any other outcome ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_failure_time: Option<UnixMillis>,
+    /// The latest stretch of skipped slots.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_skipped: Option<Skipped>,
+}
+
+/// One entry of [`JobStatus::recent`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RecentRun {
+    /// The run.
+    pub run: RunId,
+    /// Its slot.
+    pub slot: Slot,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// When it ended.
+    pub ended: UnixMillis,
+}
+
+impl JobStatus {
+    /// Counts an ended run.
+    pub fn add_run(&mut self, run: RecentRun) {
+        *self.runs.entry(run.outcome).or_default() += 1;
+        self.last_schedule_time = self.last_schedule_time.max(Some(run.slot));
+        let last = match run.outcome {
+            Outcome::Succeeded => &mut self.last_successful_time,
+            Outcome::Failed | Outcome::TimedOut | Outcome::Killed | Outcome::Lost => &mut self.last_failure_time,
+        };
+        *last = (*last).max(Some(run.ended));
+        if self.recent.len() >= RECENT_OUTCOMES {
+            self.recent.drain(..=self.recent.len() - RECENT_OUTCOMES);
+        }
+        self.recent.push(run);
+    }
+
+    /// Counts skipped slots.
+    pub fn add_skipped(&mut self, skipped: &[Skipped]) {
+        for stretch in skipped {
+            *self.skipped.entry(stretch.reason).or_default() += u64::from(stretch.count.unwrap_or(1));
+            self.last_skipped = Some(*stretch);
+        }
+    }
+}
+
+/// `workers/<session>`: a live worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkerInfo {
+    /// The address people know the worker by, listed by the legacy calls.
+    pub address: String,
+    /// The node it runs on.
+    pub node: String,
+    /// The version of its program.
+    pub version: String,
+    /// When it registered, by its own clock.
+    pub since: UnixMillis,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::JobName;
+
+    #[test]
+    fn status_counts_and_forgets_the_oldest() {
+        let job = JobName::new("a").unwrap();
+        let mut status = JobStatus::default();
+        for i in 0..20 {
+            let slot = Slot(UnixMillis(i * 1000));
+            let outcome = if i % 2 == 0 { Outcome::Succeeded } else { Outcome::Failed };
+            let run = RunId::of_slot(&job, Revision(1), slot);
+            status.add_run(RecentRun { run, slot, outcome, ended: UnixMillis(i * 1000 + 1) });
+        }
+        assert_eq!(status.runs, [(Outcome::Succeeded, 10), (Outcome::Failed, 10)].into());
+        assert_eq!(status.recent.len(), RECENT_OUTCOMES);
+        assert_eq!(status.recent[0].slot, Slot(UnixMillis(4000)));
+        assert_eq!(status.last_schedule_time, Some(Slot(UnixMillis(19_000))));
+        assert_eq!(status.last_successful_time, Some(UnixMillis(18_001)));
+        assert_eq!(status.last_failure_time, Some(UnixMillis(19_001)));
+    }
+
+    #[test]
+    fn values_of_an_older_version_are_read() {
+        assert_eq!(serde_json::from_str::<JobStatus>("{}").unwrap(), JobStatus::default());
+    }
+}

@@ -1,0 +1,192 @@
+//! How workers take slots and give them back, as transactions on any tree.
+//!
+//! Each builder is a value in, a [`Txn`] out; nothing here talks to a store. What makes them safe together:
+//!
+//! - A claim compares the job's definition, the cursor, the worker's registration and, unless runs may overlap, that
+//!   the job has no run. So of any number of claims of one slot one commits, none commits on an older definition or
+//!   from a dead worker, and the cursor only moves forward.
+//! - The run record it puts is not leased. It is the exclusion, and its mod revision is the **fencing token**, which
+//!   grows from run to run of a job.
+//! - A finish compares that token, so only one end of a run is ever counted.
+//!
+//! A crash before a transaction leaves the state before it, a crash after it the state after it; there is no between.
+
+use model::keys::{Folder, Key};
+use model::run::{Revision, RunId, Skipped, Slot};
+use model::values::{ActiveRun, Cursor, JobStatus, Timetable};
+use model::{Job, JobName, UnixMillis};
+use serde::Serialize;
+
+use crate::tree::{Compare, KeyValue, Op, Range, Session, Txn};
+
+/// What a worker knows of a job when it writes: the revisions that its transactions compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// The create revision of the job's key.
+    pub created: Revision,
+    /// The mod revision of the job's key.
+    pub definition: Revision,
+    /// The mod revision of its cursor.
+    pub cursor: Revision,
+    /// The mod revision of its status.
+    pub status: Revision,
+}
+
+/// Takes a slot. `found` of a refusal holds the present job, cursor and runs.
+pub fn claim(
+    job: &Job,
+    known: Known,
+    session: &Session,
+    node: &str,
+    slot: Slot,
+    skipped: Vec<Skipped>,
+    now: UnixMillis,
+) -> (RunId, Txn) {
+    let run = RunId::of_slot(&job.name, known.created, slot);
+    let active = ActiveRun {
+        session: session.id.clone(),
+        node: node.to_owned(),
+        slot,
+        attempt: 0,
+        claimed: now,
+        definition: known.definition,
+        skipped,
+    };
+    let mut when = on_definition(&job.name, known, session);
+    if job.is_exclusive() {
+        when.push(Compare::Empty(Range::RunsOf(job.name.clone())));
+    }
+    let then = vec![
+        put(Key::Cursor(job.name.clone()), &cursor(job, known, slot)),
+        put(Key::Run(job.name.clone(), run.clone()), &active),
+    ];
+    (run, Txn { when, then, otherwise: read_all(&job.name) })
+}
+
+/// Moves the cursor and counts slots that did not run: the answer to [`model::decide::Decision::Skip`] and
+/// [`model::decide::Decision::Arm`]. `status` already counts them; it is not written when there is nothing to count.
+pub fn pass(job: &Job, known: Known, session: &Session, slot: Slot, status: Option<&JobStatus>) -> Txn {
+    let mut when = on_definition(&job.name, known, session);
+    let mut then = vec![put(Key::Cursor(job.name.clone()), &cursor(job, known, slot))];
+    if let Some(status) = status {
+        when.push(Compare::Modified(Key::Status(job.name.clone()), known.status));
+        then.push(put(Key::Status(job.name.clone()), status));
+    }
+    Txn { when, then, otherwise: read_all(&job.name) }
+}
+
+/// Ends a run: its record goes, the status that counts it comes. A refusal finds the present run and status: where the
+/// run is gone or has another token, its end was already decided; where only the status moved, try again with that.
+pub fn finish(job: &JobName, run: &RunId, token: Revision, status_seen: Revision, status: &JobStatus) -> Txn {
+    let run = Key::Run(job.clone(), run.clone());
+    Txn {
+        when: vec![
+            Compare::Modified(run.clone(), token),
+            Compare::Modified(Key::Status(job.clone()), status_seen),
+        ],
+        then: vec![Op::Delete(run.clone()), put(Key::Status(job.clone()), status)],
+        otherwise: vec![Op::Get(run), Op::Get(Key::Status(job.clone()))],
+    }
+}
+
+/// Ends the run of a dead session as `Lost`: as [`finish`], and only while that session is gone and ours is not.
+pub fn lose(
+    job: &JobName,
+    run: (&RunId, &ActiveRun),
+    token: Revision,
+    session: &Session,
+    status_seen: Revision,
+    status: &JobStatus,
+) -> Txn {
+    let (id, active) = run;
+    let mut txn = finish(job, id, token, status_seen, status);
+    txn.when.push(Compare::Created(Key::Worker(active.session.clone()), Revision::NONE));
+    txn.when.push(Compare::Created(Key::Worker(session.id.clone()), session.registered));
+    txn
+}
+
+/// Removes what a deleted job left, once its last run has ended. Its records stay in the run log.
+pub fn collect(job: &JobName) -> Txn {
+    let name = || job.clone();
+    Txn {
+        when: vec![Compare::Created(Key::Job(name()), Revision::NONE), Compare::Empty(Range::RunsOf(name()))],
+        then: vec![
+            Op::Delete(Key::Cursor(name())),
+            Op::Delete(Key::Status(name())),
+            Op::Delete(Key::Kill(name())),
+        ],
+        otherwise: Vec::new(),
+    }
+}
+
+/// Asks for the end of everything that runs under a name now. Runs claimed later are not meant: their token is larger
+/// than the revision of this put. Where nothing runs the transaction succeeds and has written nothing; otherwise the
+/// request is in the tree, and a worker that is away now finds it there.
+pub fn kill(job: &JobName, now: UnixMillis) -> Txn {
+    Txn {
+        when: vec![Compare::Empty(Range::RunsOf(job.clone()))],
+        then: Vec::new(),
+        otherwise: vec![put(Key::Kill(job.clone()), &now)],
+    }
+}
+
+/// Writes a job's key if its mod revision is still `seen` ([`Revision::NONE`]: if there is none). A refusal finds the
+/// present one.
+pub fn put_job(name: &JobName, value: Vec<u8>, seen: Revision) -> Txn {
+    let key = Key::Job(name.clone());
+    Txn {
+        when: vec![Compare::Modified(key.clone(), seen)],
+        then: vec![Op::Put(key.clone(), value)],
+        otherwise: vec![Op::Get(key)],
+    }
+}
+
+/// Deletes a job's key if its mod revision is still `seen`. A refusal finds the present one.
+pub fn delete_job(name: &JobName, seen: Revision) -> Txn {
+    let key = Key::Job(name.clone());
+    Txn {
+        when: vec![Compare::Modified(key.clone(), seen)],
+        then: vec![Op::Delete(key.clone())],
+        otherwise: vec![Op::Get(key)],
+    }
+}
+
+/// The folders a worker follows.
+pub const FOLLOWED: [Folder; 6] = Folder::ALL;
+
+/// What every decision about a job compares: its definition, its cursor, and that the decider is registered.
+fn on_definition(job: &JobName, known: Known, session: &Session) -> Vec<Compare> {
+    vec![
+        Compare::Modified(Key::Job(job.clone()), known.definition),
+        Compare::Modified(Key::Cursor(job.clone()), known.cursor),
+        Compare::Created(Key::Worker(session.id.clone()), session.registered),
+    ]
+}
+
+/// Reads what a decision about a job is based on: its key, cursor, status and runs.
+pub fn present(job: &JobName) -> Txn {
+    Txn { when: Vec::new(), then: read_all(job), otherwise: Vec::new() }
+}
+
+/// What a refused decision reads too, so that the next one is made on the present state.
+fn read_all(job: &JobName) -> Vec<Op> {
+    vec![
+        Op::Get(Key::Job(job.clone())),
+        Op::Get(Key::Cursor(job.clone())),
+        Op::Get(Key::Status(job.clone())),
+        Op::List(Range::RunsOf(job.clone())),
+    ]
+}
+
+fn cursor(job: &Job, known: Known, slot: Slot) -> Cursor {
+    Cursor { slot, job: known.created, timetable: Timetable::of(job) }
+}
+
+fn put(key: Key, value: &impl Serialize) -> Op {
+    Op::Put(key, serde_json::to_vec(value).expect("our values always make JSON"))
+}
+
+/// Reads a value that a worker wrote.
+pub fn read<T: serde::de::DeserializeOwned>(pair: &KeyValue) -> Result<T, serde_json::Error> {
+    serde_json::from_slice(&pair.value)
+}

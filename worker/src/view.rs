@@ -1,0 +1,428 @@
+//! What a worker knows of the tree.
+//!
+//! The view is built from what the worker follows and from the replies to its own transactions, which come earlier. So
+//! everything is kept with its revision, and news older than what is known is dropped. Work per change is that of one
+//! job: nothing here walks all of them.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use model::decide::{Seen, SeenCursor};
+use model::keys::{Key, KeyError, KeyPrefix};
+use model::legacy::JobValue;
+use model::run::{Revision, RunId, SessionId, Slot};
+use model::schedule::TimeZone;
+use model::values::{ActiveRun, Cursor, JobStatus, Timetable};
+use model::{Job, JobName, UnixMillis};
+use store::protocol::{self, Known};
+use store::{Change, KeyValue};
+
+/// The value of a key and the revision at which it became known.
+#[derive(Clone, Debug)]
+pub(crate) struct Versioned<T> {
+    /// Nothing where there is no such key, or where its value can't be read.
+    pub(crate) value: Option<T>,
+    exists: bool,
+    revision: Revision,
+}
+
+impl<T> Default for Versioned<T> {
+    fn default() -> Self {
+        Self { value: None, exists: false, revision: Revision::NONE }
+    }
+}
+
+impl<T> Versioned<T> {
+    /// Takes news, unless something as new is known. Says whether it was news.
+    pub(crate) fn set(&mut self, revision: Revision, value: Option<T>) -> bool {
+        let news = revision > self.revision;
+        if news {
+            *self = Self { exists: value.is_some(), value, revision };
+        }
+        news
+    }
+
+    /// As [`Self::set`], for a key whose value can't be read: it is there, and a transaction can replace it.
+    fn set_unreadable(&mut self, revision: Revision) -> bool {
+        let news = self.set(revision, None);
+        self.exists |= news;
+        news
+    }
+
+    /// What a transaction compares the mod revision with.
+    fn compared(&self) -> Revision {
+        if self.exists { self.revision } else { Revision::NONE }
+    }
+}
+
+/// A job's key.
+#[derive(Clone, Debug)]
+pub(crate) struct Definition {
+    pub(crate) created: Revision,
+    /// The job, or nothing where the value is malformed: that was reported, and such a job is never due.
+    pub(crate) job: Option<Arc<Job>>,
+}
+
+/// A cursor. Nearly always it was armed for the job as it stands, and then the timetable is not kept twice.
+#[derive(Clone, Debug)]
+pub(crate) struct KnownCursor {
+    slot: Slot,
+    job: Revision,
+    armed_for: Option<Box<Timetable>>,
+}
+
+/// A claimed slot of another session.
+#[derive(Clone, Debug)]
+pub(crate) struct ForeignRun {
+    pub(crate) run: RunId,
+    pub(crate) token: Revision,
+    /// What its value says, if it can be read.
+    pub(crate) active: Option<ActiveRun>,
+}
+
+/// One job.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Entry {
+    pub(crate) definition: Versioned<Definition>,
+    cursor: Versioned<KnownCursor>,
+    pub(crate) status: Versioned<Box<JobStatus>>,
+    pub(crate) foreign: Vec<ForeignRun>,
+    /// `foreign` is complete as of this revision.
+    pub(crate) runs_as_of: Revision,
+    /// The mod revision of the latest kill request.
+    pub(crate) kill: Revision,
+    /// Runs of this session that have not been finished.
+    pub(crate) running: u32,
+    /// Transactions of this worker that decide about the job and are not answered yet.
+    pub(crate) deciding: u32,
+    /// When the job is looked at next.
+    pub(crate) due: Option<UnixMillis>,
+}
+
+impl Entry {
+    /// The revisions that transactions about this job compare.
+    pub(crate) fn known(&self) -> Known {
+        Known {
+            created: self.definition.value.as_ref().map_or(Revision::NONE, |d| d.created),
+            definition: self.definition.compared(),
+            cursor: self.cursor.compared(),
+            status: self.status.compared(),
+        }
+    }
+
+    /// The job, if there is a valid one, and what is known besides.
+    pub(crate) fn to_decide(&self) -> Option<(&Arc<Job>, Seen<'_>)> {
+        let definition = self.definition.value.as_ref()?;
+        let cursor = self.cursor.value.as_ref().map(|cursor| SeenCursor {
+            slot: cursor.slot,
+            job: cursor.job,
+            armed_for: cursor.armed_for.as_deref(),
+        });
+        let busy = self.running > 0 || !self.foreign.is_empty();
+        Some((definition.job.as_ref()?, Seen { created: definition.created, cursor, busy }))
+    }
+
+    /// Nothing of it is in the tree, and nothing of it runs.
+    fn is_gone(&self) -> bool {
+        let Self { definition, cursor, status, foreign, runs_as_of: _, kill: _, running, deciding, due: _ } = self;
+        !definition.exists
+            && !cursor.exists
+            && !status.exists
+            && foreign.is_empty()
+            && *running == 0
+            && *deciding == 0
+    }
+
+    /// Its key is not in the tree.
+    pub(crate) fn is_deleted(&self) -> bool {
+        !self.definition.exists
+    }
+
+    /// What a deleted job left, and nobody needs any more.
+    pub(crate) fn is_litter(&self) -> bool {
+        let left = self.cursor.exists || self.status.exists;
+        left && !self.definition.exists && self.foreign.is_empty() && self.running == 0 && self.deciding == 0
+    }
+
+    pub(crate) fn set_cursor(&mut self, revision: Revision, cursor: Option<Cursor>) -> bool {
+        let job = self.definition.value.as_ref().and_then(|d| d.job.as_deref());
+        let cursor = cursor.map(|Cursor { slot, job: incarnation, timetable }| KnownCursor {
+            slot,
+            job: incarnation,
+            armed_for: match job {
+                Some(job) if timetable.is_of(job) => None,
+                _ => Some(Box::new(timetable)),
+            },
+        });
+        self.cursor.set(revision, cursor)
+    }
+
+    /// Keeps the cursor's timetable right while the job it was compared with changes.
+    fn set_definition(&mut self, revision: Revision, definition: Option<Definition>) -> bool {
+        if revision <= self.definition.revision {
+            return false;
+        }
+        let new = definition.as_ref().and_then(|d| d.job.as_deref());
+        let old = self.definition.value.as_ref().and_then(|d| d.job.as_deref());
+        if let Some(cursor) = &mut self.cursor.value {
+            let armed_for = cursor.armed_for.take().or_else(|| old.map(|old| Box::new(Timetable::of(old))));
+            cursor.armed_for = match new {
+                Some(new) => armed_for.filter(|timetable| !timetable.is_of(new)),
+                None => armed_for,
+            };
+        }
+        self.definition.set(revision, definition)
+    }
+}
+
+/// Something in the tree that can't be used. It is reported once for each revision, and nothing else is affected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Malformed {
+    /// The key as it is in the tree.
+    pub key: String,
+    /// What is wrong and what to write instead.
+    pub message: String,
+}
+
+/// What a change means for the worker.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    /// Nothing that it did not know.
+    None,
+    /// A job must be looked at again.
+    Job(JobName),
+    /// Runs of a job that were claimed before this revision are to be ended.
+    Kill(JobName, Revision),
+    /// A worker's registration ended.
+    WorkerGone(SessionId),
+    /// A key or value that can't be used; the job of that name, if any, must be looked at again.
+    Malformed(Option<JobName>, Malformed),
+}
+
+/// Everything a worker knows.
+#[derive(Debug)]
+pub(crate) struct View {
+    prefix: KeyPrefix,
+    session: SessionId,
+    zone: TimeZone,
+    entries: HashMap<JobName, Entry>,
+    workers: HashSet<SessionId>,
+}
+
+impl View {
+    pub(crate) fn new(prefix: KeyPrefix, session: SessionId, zone: TimeZone) -> Self {
+        Self { prefix, session, zone, entries: HashMap::new(), workers: HashSet::new() }
+    }
+
+    pub(crate) fn entry(&mut self, name: &JobName) -> &mut Entry {
+        self.entries.entry(name.clone()).or_default()
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &JobName> {
+        self.entries.keys()
+    }
+
+    /// How many jobs there are.
+    pub(crate) fn jobs(&self) -> usize {
+        self.entries.values().filter(|entry| entry.definition.exists).count()
+    }
+
+    /// The runs of a job whose sessions have ended.
+    pub(crate) fn orphans(&self, name: &JobName) -> Vec<(RunId, Revision, ActiveRun)> {
+        let runs = self.entries.get(name).into_iter().flat_map(|entry| &entry.foreign);
+        runs.filter_map(|foreign| Some((foreign.run.clone(), foreign.token, foreign.active.clone()?)))
+            .filter(|(_, _, active)| !self.workers.contains(&active.session))
+            .collect()
+    }
+
+    /// The jobs of which that session holds runs.
+    pub(crate) fn jobs_run_by(&self, session: &SessionId) -> Vec<JobName> {
+        let holds = |foreign: &ForeignRun| foreign.active.as_ref().is_some_and(|active| active.session == *session);
+        let jobs = self.entries.iter().filter(|(_, entry)| entry.foreign.iter().any(holds));
+        jobs.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Forgets a job of which nothing is left.
+    pub(crate) fn forget_if_gone(&mut self, name: &JobName) {
+        if self.entries.get(name).is_some_and(Entry::is_gone) {
+            self.entries.remove(name);
+        }
+    }
+
+    pub(crate) fn apply(&mut self, change: Change) -> News {
+        match change {
+            Change::Put(pair) => self.put(&pair),
+            Change::Deleted { key, revision } => self.deleted(&key, revision),
+        }
+    }
+
+    /// Takes in what a refused transaction found about one job: what it did not find does not exist at `revision`.
+    pub(crate) fn refresh(&mut self, name: &JobName, found: &[KeyValue], revision: Revision) -> Vec<Malformed> {
+        let (mut job, mut cursor, mut status, mut runs) = (false, false, false, Vec::new());
+        let mut malformed = Vec::new();
+        for pair in found {
+            match self.prefix.decode(&pair.key) {
+                Ok(Key::Job(_)) => job = true,
+                Ok(Key::Cursor(_)) => cursor = true,
+                Ok(Key::Status(_)) => status = true,
+                Ok(Key::Run(_, run)) => runs.push(run),
+                _ => {}
+            }
+            if let News::Malformed(_, what) = self.put(pair) {
+                malformed.push(what);
+            }
+        }
+        let entry = self.entry(name);
+        if !job {
+            entry.set_definition(revision, None);
+        }
+        if !cursor {
+            entry.set_cursor(revision, None);
+        }
+        if !status {
+            entry.status.set(revision, None);
+        }
+        entry.foreign.retain(|foreign| foreign.token > revision || runs.contains(&foreign.run));
+        entry.runs_as_of = entry.runs_as_of.max(revision);
+        malformed
+    }
+
+    pub(crate) fn put(&mut self, pair: &KeyValue) -> News {
+        let key = match self.prefix.decode(&pair.key) {
+            Ok(key) => key,
+            // Keys of newer versions and of others are not our business; a job with a name nobody can use is.
+            Err(KeyError::Unknown) => return News::None,
+            Err(KeyError::Name(why)) => {
+                let what = Malformed { key: pair.key.clone(), message: why.to_string() };
+                return News::Malformed(None, what);
+            }
+        };
+        let unreadable = |name: JobName, why: &serde_json::Error| {
+            let message = format!("the value can't be read ({why}); delete the key and it is made again");
+            News::Malformed(Some(name), Malformed { key: pair.key.clone(), message })
+        };
+        let revision = pair.modified;
+        match key {
+            Key::Job(name) => self.put_job(name, pair),
+            Key::Cursor(name) => {
+                let entry = self.entry(&name);
+                match protocol::read(pair) {
+                    Ok(cursor) => if entry.set_cursor(revision, Some(cursor)) { News::Job(name) } else { News::None },
+                    Err(why) => if entry.cursor.set_unreadable(revision) { unreadable(name, &why) } else { News::None },
+                }
+            }
+            Key::Status(name) => {
+                let entry = self.entry(&name);
+                match protocol::read(pair) {
+                    // Nothing is decided by a status.
+                    Ok(status) => {
+                        entry.status.set(revision, Some(Box::new(status)));
+                        News::None
+                    }
+                    Err(why) => if entry.status.set_unreadable(revision) { unreadable(name, &why) } else { News::None },
+                }
+            }
+            Key::Run(name, run) => {
+                let active = protocol::read::<ActiveRun>(pair);
+                let mine = active.as_ref().is_ok_and(|active| active.session == self.session);
+                let entry = self.entry(&name);
+                // Runs of this session are known from the replies to its claims.
+                if mine || revision <= entry.runs_as_of || entry.foreign.iter().any(|f| f.token == revision) {
+                    return News::None;
+                }
+                entry.foreign.retain(|foreign| foreign.run != run);
+                match active {
+                    Ok(active) => {
+                        entry.foreign.push(ForeignRun { run, token: revision, active: Some(active) });
+                        News::Job(name)
+                    }
+                    Err(why) => {
+                        entry.foreign.push(ForeignRun { run, token: revision, active: None });
+                        unreadable(name, &why)
+                    }
+                }
+            }
+            Key::Kill(name) => {
+                let entry = self.entry(&name);
+                let news = revision > entry.kill;
+                entry.kill = entry.kill.max(revision);
+                if news { News::Kill(name, revision) } else { News::None }
+            }
+            Key::Worker(session) => {
+                self.workers.insert(session);
+                News::None
+            }
+        }
+    }
+
+    fn put_job(&mut self, name: JobName, pair: &KeyValue) -> News {
+        if pair.modified <= self.entry(&name).definition.revision {
+            return News::None;
+        }
+        let job = JobValue::from_bytes(&pair.value).and_then(|value| value.into_job(name.clone(), self.zone));
+        let (job, malformed) = match job {
+            Ok(job) => (Some(Arc::new(job)), None),
+            Err(why) => (None, Some(Malformed { key: pair.key.clone(), message: why.explain() })),
+        };
+        let definition = Definition { created: pair.created, job };
+        self.entry(&name).set_definition(pair.modified, Some(definition));
+        match malformed {
+            Some(what) => News::Malformed(Some(name), what),
+            None => News::Job(name),
+        }
+    }
+
+    fn deleted(&mut self, key: &str, revision: Revision) -> News {
+        let Ok(key) = self.prefix.decode(key) else { return News::None };
+        let (name, news) = match key {
+            Key::Job(name) => {
+                let news = self.entry(&name).set_definition(revision, None);
+                (name, news)
+            }
+            Key::Cursor(name) => {
+                let news = self.entry(&name).set_cursor(revision, None);
+                (name, news)
+            }
+            Key::Status(name) => {
+                self.entry(&name).status.set(revision, None);
+                (name, false)
+            }
+            Key::Run(name, run) => {
+                let entry = self.entry(&name);
+                let before = entry.foreign.len();
+                entry.foreign.retain(|foreign| foreign.run != run || foreign.token > revision);
+                let news = entry.foreign.len() < before;
+                (name, news)
+            }
+            Key::Kill(_) => return News::None,
+            Key::Worker(session) => {
+                self.workers.remove(&session);
+                return News::WorkerGone(session);
+            }
+        };
+        self.forget_if_gone(&name);
+        if news { News::Job(name) } else { News::None }
+    }
+
+    /// After a complete listing: what was not in it does not exist. Returns the jobs about which that was news.
+    pub(crate) fn retain(&mut self, listed: &HashSet<String>, revision: Revision) -> Vec<JobName> {
+        let names: Vec<JobName> = self.entries.keys().cloned().collect();
+        let mut changed = Vec::new();
+        for name in names {
+            let mut gone: Vec<String> = [Key::Job(name.clone()), Key::Cursor(name.clone()), Key::Status(name.clone())]
+                .map(|key| self.prefix.encode(&key))
+                .into();
+            let runs = self.entries[&name].foreign.iter();
+            gone.extend(runs.map(|foreign| self.prefix.encode(&Key::Run(name.clone(), foreign.run.clone()))));
+            for key in gone.into_iter().filter(|key| !listed.contains(key)) {
+                if self.deleted(&key, revision) != News::None {
+                    changed.push(name.clone());
+                }
+            }
+        }
+        changed
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,8 @@
+//! The executor with real processes.
+
+mod deaths;
+mod ends;
+mod fence;
+mod host;
+mod output;
+mod starts;

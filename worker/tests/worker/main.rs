@@ -1,0 +1,7 @@
+//! A whole worker on a real store with real processes: what people see of their jobs.
+
+mod ends;
+mod recovery;
+mod slots;
+mod tree;
+mod world;
