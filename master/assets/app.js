@@ -13,7 +13,7 @@ let timer = null;
 let asked = 0;
 let refreshed = 0;
 let following = null; // what `after` is for the page after the one shown
-let awaySince = null;
+let current = null; // when what is shown was true
 
 async function refresh() {
   clearTimeout(timer);
@@ -26,20 +26,22 @@ async function refresh() {
     show(page);
     await Promise.all([showWorkerCount(), refreshLog()]);
     if (question !== asked) return;
-    awaySince = null;
+    current = new Date();
     $("away").hidden = true;
   } catch (error) {
     if (question !== asked) return;
-    awaySince ??= new Date();
-    const since = awaySince.toLocaleTimeString();
-    away(error instanceof Away ? `What is shown is of ${since}. Trying again every few seconds…` : `${error.message} (since ${since})`);
+    const of = current === null ? "" : ` What is shown is of ${current.toLocaleTimeString()}.`;
+    const again = "Trying again every few seconds…";
+    if (error instanceof Away) away("The server does not answer.", `${of} ${again}`);
+    else away("The server could not answer:", `${error.message}.${of} ${again}`);
     $("loading").hidden = true;
   }
   refreshed = Date.now();
   if (timer === null && !document.hidden) timer = setTimeout(refresh, POLL_MS);
 }
 
-function away(text) {
+function away(what, text) {
+  $("away").querySelector("strong").textContent = what;
   $("away").querySelector("span").textContent = text;
   $("away").hidden = false;
 }
@@ -122,7 +124,7 @@ function makeRow(name) {
     log: button("Runs", `Runs of ${name}`, "secondary", () => openLog(name)),
     kill: button("Kill", `Kill ${name}`, "danger", () => confirmKill(name)),
     edit: button("Edit", `Edit ${name}`, "secondary", () => edit(name)),
-    remove: button("Delete", `Delete ${name}`, "danger", () => confirmDelete(name)),
+    remove: button("Delete", `Delete ${name}`, "secondary", () => confirmDelete(name)),
   };
   cells[4].append(el("div", { className: "actions" }, ...Object.values(actions)));
   let before = "";
@@ -196,7 +198,7 @@ function nextCell(job) {
   return [el("span", { className: "text-body-secondary" }, why)];
 }
 
-const edit = (name) => openEdit(name, refresh).catch((error) => away(error.message));
+const edit = (name) => openEdit(name, refresh).catch((error) => away("The job could not be read:", error.message));
 
 function startSearch() {
   search = $("search-text").value.trim();

@@ -1,6 +1,6 @@
 // The runs of a job and what they wrote.
 
-import { $, OUTCOMES, ago, ask, badge, duration, el, outcomeBadge, read, say, ticking, whole } from "./parts.js";
+import { $, OUTCOMES, ask, badge, duration, el, now, outcomeBadge, read, say, ticking, whole } from "./parts.js";
 
 const RUNS_PAGE = 20;
 const LARGEST_OUTPUT = 4 << 20;
@@ -60,7 +60,7 @@ function showRuns(active, { runs, skipped }) {
     const running = badge("primary", "Running");
     running.classList.add("running");
     return el("div", { className: "list-group-item" },
-      el("div", { className: "d-flex justify-content-between align-items-center gap-2" }, running, ticking(run.claimed, ago)),
+      el("div", { className: "d-flex justify-content-between align-items-center gap-2" }, running, ticking(run.claimed, (ms) => `for ${duration(Math.floor((now() - ms) / 1000) * 1000)}`)),
       el("div", { className: "small text-body-secondary text-break" }, `on ${run.node}; its output is shown when it has ended`));
   });
   items.push(...runs.map(runItem));

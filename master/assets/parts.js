@@ -43,17 +43,15 @@ export function notice(text) {
 
 let skew = 0; // the server's clock minus ours
 export const setServerTime = (iso) => { skew = Date.parse(iso) - Date.now(); };
-const now = () => Date.now() + skew;
+export const now = () => Date.now() + skew;
 export const whole = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
-const relative = new Intl.RelativeTimeFormat("en", { numeric: "always" });
 
 export function ago(ms) {
-  const seconds = Math.round((ms - now()) / 1000);
-  if (Math.abs(seconds) < 5) return "just now";
-  for (const [unit, size] of [["day", 86400], ["hour", 3600], ["minute", 60]]) {
-    if (Math.abs(seconds) >= size) return relative.format(Math.trunc(seconds / size), unit);
-  }
-  return relative.format(seconds, "second");
+  const seconds = Math.max(0, Math.round((now() - ms) / 1000));
+  if (seconds < 60) return `${seconds} s ago`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
+  if (seconds < 2 * 86400) return `${Math.floor(seconds / 3600)} h ago`;
+  return `${Math.floor(seconds / 86400)} days ago`;
 }
 
 export function until(ms) {

@@ -10,6 +10,7 @@ use master::Master;
 use model::job::{History, JobSpec, Owner, RunTemplate};
 use model::keys::{Key, KeyPrefix};
 use model::legacy::{JobValue, LegacyJob};
+use model::name::NameError;
 use model::record::{Output, RunRecord, SkipRecord};
 use model::run::{Outcome, Revision, RunId, SessionId, SkipReason, Skipped, Slot};
 use model::values::{ActiveRun, JobStatus, RecentRun, WorkerInfo};
@@ -59,8 +60,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     if more != Some(0) {
         fill(&store).await?;
     }
-    for i in 0..more.unwrap_or(0) {
-        put_legacy(&store, &format!("more/job-{i:06}"), "true", "*/5 * * * *").await?;
+    let names: Vec<String> = (0..more.unwrap_or(0)).map(|i| format!("more/job-{i:06}")).collect();
+    for names in names.chunks(1000) {
+        let puts = names
+            .iter()
+            .map(|name| Ok(Op::Put(Key::Job(JobName::new(name)?), legacy(name, "true", "*/5 * * * *"))));
+        store.commit(Txn { then: puts.collect::<Result<_, NameError>>()?, ..Txn::default() }).await?;
     }
 
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
@@ -104,11 +109,21 @@ async fn fill(store: &Embedded) -> Result<(), Box<dyn Error>> {
     put_value(store, Key::Run(rotate.clone(), RunId::of_slot(&rotate, Revision(9), slot)), &active).await
 }
 
-async fn put_legacy(store: &Embedded, name: &str, command: &str, cron_expr: &str) -> Result<JobName, Box<dyn Error>> {
-    let job = LegacyJob { name: name.to_owned(), command: command.to_owned(), cron_expr: cron_expr.to_owned() };
-    let name = JobName::new(name)?;
-    put(store, Key::Job(name.clone()), JobValue::of_legacy(job).to_bytes()).await?;
-    Ok(name)
+async fn put_legacy(
+    store: &Embedded,
+    name: &str,
+    command: &str,
+    cron_expr: &str,
+) -> Result<JobName, Box<dyn Error>> {
+    let key = JobName::new(name)?;
+    put(store, Key::Job(key.clone()), legacy(name, command, cron_expr)).await?;
+    Ok(key)
+}
+
+fn legacy(name: &str, command: &str, cron_expr: &str) -> Vec<u8> {
+    let job =
+        LegacyJob { name: name.to_owned(), command: command.to_owned(), cron_expr: cron_expr.to_owned() };
+    JobValue::of_legacy(job).to_bytes()
 }
 
 async fn put_spec(
@@ -129,15 +144,23 @@ async fn put_spec(
 }
 
 /// Ended runs, the latest first, and the status that counts them.
-async fn add_runs(store: &Embedded, job: &JobName, command: &str, outcomes: Outcomes) -> Result<(), Box<dyn Error>> {
+async fn add_runs(
+    store: &Embedded,
+    job: &JobName,
+    command: &str,
+    outcomes: Outcomes,
+) -> Result<(), Box<dyn Error>> {
     let mut status = JobStatus::default();
     let mut entries = Vec::new();
     for (i, outcome) in (0_u64..).zip(outcomes).collect::<Vec<_>>().into_iter().rev() {
         let slot = Slot(now() - Duration::from_secs(47 + i * 613));
         let run = RunId::of_slot(job, Revision(1), slot);
-        let (started, ended) = (slot.0 + Duration::from_millis(3), slot.0 + Duration::from_millis(1840 + i * 97));
+        let (started, ended) =
+            (slot.0 + Duration::from_millis(3), slot.0 + Duration::from_millis(1840 + i * 97));
         let good = *outcome == Outcome::Succeeded;
-        let text = format!("run {i} of {job}\n<script>alert('not run')</script>\nsome output\n\u{1b}[1mbytes\u{1b}[0m\n");
+        let text = format!(
+            "run {i} of {job}\n<script>alert('not run')</script>\nsome output\n\u{1b}[1mbytes\u{1b}[0m\n"
+        );
         let record = RunRecord {
             run: run.clone(),
             attempt: 0,
@@ -161,7 +184,12 @@ async fn add_runs(store: &Embedded, job: &JobName, command: &str, outcomes: Outc
     if outcomes.len() < 16 && !outcomes.is_empty() {
         let from = Slot(now() - Duration::from_hours(5));
         let skipped = Skipped { from, to: from, count: Some(1), reason: SkipReason::Overlap };
-        entries.push(LogEntry::Skipped(SkipRecord { job: job.clone(), node: "node-1".to_owned(), decided: from.0, skipped }));
+        entries.push(LogEntry::Skipped(SkipRecord {
+            job: job.clone(),
+            node: "node-1".to_owned(),
+            decided: from.0,
+            skipped,
+        }));
     }
     store.append(entries).await?;
     put_value(store, Key::Status(job.clone()), &status).await

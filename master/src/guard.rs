@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::HttpBody;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
@@ -59,6 +60,7 @@ pub(crate) fn protect(routes: Router, hosts: Vec<String>) -> Router {
     routes
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .layer(from_fn_with_state(Arc::new(Semaphore::new(REQUESTS)), bound))
+        .layer(from_fn(refuse_large))
         .layer(from_fn(refuse_foreign_writes))
         .layer(from_fn_with_state(Arc::<[String]>::from(hosts), refuse_foreign_hosts))
         .layer(from_fn(catch_panics))
@@ -89,8 +91,11 @@ async fn refuse_foreign_hosts(State(hosts): State<Arc<[String]>>, request: Reque
         return next.run(request).await;
     }
     match host(request.uri(), request.headers()) {
-        None => Refusal::bad("the request does not say which host it is for; send one header Host").into_response(),
-        Some(host) if hosts.iter().any(|known| known.eq_ignore_ascii_case(host.host())) => next.run(request).await,
+        None => Refusal::bad("the request does not say which host it is for; send one header Host")
+            .into_response(),
+        Some(host) if hosts.iter().any(|known| known.eq_ignore_ascii_case(host.host())) => {
+            next.run(request).await
+        }
         Some(host) => {
             let message = format!(
                 "this server is not {}; it answers to {}: use one of these in the address",
@@ -134,6 +139,14 @@ fn is_from_here(uri: &Uri, headers: &HeaderMap) -> bool {
         from.zip(here).is_some_and(|(from, here)| here.as_str().eq_ignore_ascii_case(from))
     });
     site && origin
+}
+
+/// A body that says how large it is need not be read to be refused; others are counted while they are.
+async fn refuse_large(request: Request, next: Next) -> Response {
+    if request.body().size_hint().lower() > BODY_BYTES as u64 {
+        return Refusal::too_large().into_response();
+    }
+    next.run(request).await
 }
 
 async fn bound(State(turns): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {

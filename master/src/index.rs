@@ -78,11 +78,11 @@ impl Index {
     pub(crate) fn page(&self, search: &str, after: Option<&str>, limit: usize) -> Page {
         let names = self.names.names.read().unwrap_or_else(PoisonError::into_inner);
         let search = search.to_lowercase();
-        let matches = |name: &str| search.is_empty() || name.to_lowercase().contains(&search);
+        let wanted = |name: &str| search.is_empty() || name.to_lowercase().contains(&search);
         let matched =
-            if search.is_empty() { names.len() } else { names.iter().filter(|name| matches(name)).count() };
+            if search.is_empty() { names.len() } else { names.iter().filter(|name| wanted(name)).count() };
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let mut rest = names.range::<str, _>((from, Bound::Unbounded)).filter(|name| matches(name));
+        let mut rest = names.range::<str, _>((from, Bound::Unbounded)).filter(|name| wanted(name));
         let page = rest.by_ref().take(limit).cloned().collect();
         Page { total: names.len(), matched, names: page, more: rest.next().is_some() }
     }

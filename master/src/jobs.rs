@@ -27,7 +27,9 @@ pub(crate) enum ChangeError {
     Name(NameError),
     #[error("{}: {}", legacy_field(.0), .0.explain())]
     Job(JobError),
-    #[error("command: the job as a whole has {0} bytes; at most {MAX_VALUE_BYTES} are stored: put the command into a script and write the script's path")]
+    #[error(
+        "command: the job as a whole has {0} bytes; at most {MAX_VALUE_BYTES} are stored: put the command into a script and write the script's path"
+    )]
     TooLarge(usize),
     #[error("the job {name} comes from {origin}; edit that {what} and start again", what = if *.file { "file" } else { "manifest" })]
     Owned { name: JobName, origin: String, file: bool },
@@ -57,7 +59,8 @@ impl<T: Tree, L: RunLog> App<T, L> {
             if let Some(pair) = &present {
                 refuse_owned(&name, pair)?;
             }
-            let value = changed(present.as_ref(), &name, wanted.clone(), self.zone).map_err(ChangeError::Job)?;
+            let value =
+                changed(present.as_ref(), &name, wanted.clone(), self.zone).map_err(ChangeError::Job)?;
             let value = value.to_bytes();
             if value.len() > MAX_VALUE_BYTES {
                 return Err(ChangeError::TooLarge(value.len()));
@@ -119,7 +122,8 @@ fn changed(
             Schedule::parse(&wanted.cron_expr, Dialect::Legacy, zone, name).map_err(JobError::Schedule)?;
         spec.schedule = schedule.legacy_text().ok_or_else(|| JobError::Field {
             field: "schedule".to_owned(),
-            message: "the expression is too long when its fields are written out; write fewer values".to_owned(),
+            message: "the expression is too long when its fields are written out; write fewer values"
+                .to_owned(),
         })?;
     }
     if wanted.command != shown.command {

@@ -86,7 +86,7 @@ pub(crate) async fn save<T: Tree, L: RunLog>(
         let job = form.need("job").map_err(|_| {
             "job is missing; send the form field job={\"name\":\"…\",\"command\":\"…\",\"cronExpr\":\"…\"}"
         })?;
-        let job: LegacyJob = serde_json::from_str(job).map_err(|error| {
+        let job = read_job(job).map_err(|error| {
             format!("job is not valid JSON ({error}); write {{\"name\":\"…\",\"command\":\"…\",\"cronExpr\":\"…\"}}")
         })?;
         Ok(app.save(job).await?)
@@ -141,7 +141,9 @@ pub(crate) async fn list<T: Tree, L: RunLog>(State(app): Shared<T, L>, headers: 
     });
     match encoded.await {
         Ok(bytes) => json(Held::body(bytes, permit)),
-        Err(_) => answer::<LegacyJob>(&headers, Err("the list could not be written; see this program's log".into())),
+        Err(_) => {
+            answer::<LegacyJob>(&headers, Err("the list could not be written; see this program's log".into()))
+        }
     }
 }
 
@@ -200,7 +202,9 @@ async fn output<T: Tree, L: RunLog>(
     left: &mut usize,
 ) -> Result<Output, Failure> {
     // Removed since the records were read: its output went with it.
-    let Some(mut output) = app.log.output(&record.run, record.attempt).await? else { return Ok(Output::default()) };
+    let Some(mut output) = app.log.output(&record.run, record.attempt).await? else {
+        return Ok(Output::default());
+    };
     let dropped = output.head.len().saturating_sub(*left);
     output.head.truncate(*left);
     *left -= output.head.len();
@@ -216,13 +220,16 @@ async fn large<T, L>(app: &App<T, L>) -> tokio::sync::OwnedSemaphorePermit {
     app.large.clone().acquire_owned().await.expect("the semaphore is never closed")
 }
 
+/// An object; without this step an array of the fields' values would pass for one.
+fn read_job(text: &str) -> Result<LegacyJob, serde_json::Error> {
+    let fields: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text)?;
+    serde_json::from_value(fields.into())
+}
+
 /// The body, which is read whole before anything else is looked at.
 fn whole(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Refusal> {
     body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Refusal::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "the request has more than 1 MiB; put a long command into a script and save the script's path",
-        ),
+        StatusCode::PAYLOAD_TOO_LARGE => Refusal::too_large(),
         _ => Refusal::bad("the request ended before its body did; send it again"),
     })
 }
@@ -238,7 +245,9 @@ fn form(headers: &HeaderMap, body: &[u8]) -> Result<Params, Failure> {
 }
 
 fn is_old_page(headers: &HeaderMap) -> bool {
-    headers.get("x-requested-with").is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"XMLHttpRequest"))
+    headers
+        .get("x-requested-with")
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"XMLHttpRequest"))
 }
 
 /// Makes every text of a value safe in HTML.
@@ -267,7 +276,16 @@ impl Escape for LegacyJob {
 
 impl Escape for LegacyLog {
     fn escape(&mut self) {
-        let Self { job_name, command, err, output, plan_time: _, schedule_time: _, start_time: _, end_time: _ } = self;
+        let Self {
+            job_name,
+            command,
+            err,
+            output,
+            plan_time: _,
+            schedule_time: _,
+            start_time: _,
+            end_time: _,
+        } = self;
         [job_name, command, err, output].into_iter().for_each(Escape::escape);
     }
 }

@@ -42,12 +42,14 @@ pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     FILES.iter().fold(Router::new(), |routes, file| {
         let tag = format!("\"{:016x}\"", stable_hash(&[file.text]));
         let tag = HeaderValue::try_from(tag).expect("hexadecimal digits in quotes can be a header");
-        routes.route(file.path, get(move |headers: HeaderMap| std::future::ready(answer(file, &tag, &headers))))
+        routes
+            .route(file.path, get(move |headers: HeaderMap| std::future::ready(answer(file, &tag, &headers))))
     })
 }
 
 fn answer(file: &File, tag: &HeaderValue, headers: &HeaderMap) -> Response {
-    let caching = [(header::ETAG, tag.clone()), (header::CACHE_CONTROL, HeaderValue::from_static("no-cache"))];
+    let caching =
+        [(header::ETAG, tag.clone()), (header::CACHE_CONTROL, HeaderValue::from_static("no-cache"))];
     if headers.get(header::IF_NONE_MATCH) == Some(tag) {
         (StatusCode::NOT_MODIFIED, caching).into_response()
     } else {

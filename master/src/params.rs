@@ -72,7 +72,8 @@ mod tests {
 
     #[test]
     fn values_arrive_exactly() {
-        let params = Params::parse(b"name=%E5%A4%9C+a%2Fb&job=a%20%26%26%20b+%3C+c%2B1&empty=&flag&name=2").unwrap();
+        let params =
+            Params::parse(b"name=%E5%A4%9C+a%2Fb&job=a%20%26%26%20b+%3C+c%2B1&empty=&flag&name=2").unwrap();
         assert_eq!(params.get("name"), Some("夜 a/b"));
         assert_eq!(params.get("job"), Some("a && b < c+1"));
         assert_eq!(params.get("empty"), Some(""));

@@ -38,7 +38,11 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Serves HTTP/1.1 on a listener until `shutdown` is done, then lets answers under way be sent, five seconds at most.
 ///
 /// A connection that fails concerns nobody else. An error is returned only when the listener itself is of no use.
-pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
     let mut shutdown = pin!(shutdown);
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let (ending, _) = watch::channel(());
@@ -62,7 +66,10 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
             }
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => break Err(error),
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "a connection could not be accepted");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "a connection could not be accepted"
+                );
                 sleep(PAUSE).await;
             }
         }

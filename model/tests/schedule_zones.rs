@@ -104,12 +104,14 @@ fn check(entry: &Entry, zone: Tz, changes: &[Change], from: i64, to: i64) {
     let forward: Vec<i64> =
         std::iter::successors(schedule.next_after(first), |slot| schedule.next_after(*slot))
             .take_while(|slot| *slot < end)
+            .take(expected.len() + 1)
             .map(|slot| slot.0 / 1000)
             .collect();
     assert_eq!(show(&forward), show(&expected), "{} in {zone}, forward", entry.text);
     let mut backward: Vec<i64> =
         std::iter::successors(schedule.previous_before(end), |slot| schedule.previous_before(*slot))
             .take_while(|slot| *slot > first)
+            .take(expected.len() + 1)
             .map(|slot| slot.0 / 1000)
             .collect();
     backward.reverse();

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 /// Writes `crds/nodecronjobs.yaml` and `docs/reference.md`. With `check` nothing is written: a file that differs is shown
 /// with its differences, and the answer is an error.
-pub fn run(check: bool) -> anyhow::Result<()> {
+pub(crate) fn run(check: bool) -> anyhow::Result<()> {
     let root =
         Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask is a folder of the workspace")?;
     let files = [("crds/nodecronjobs.yaml", crds::definition_yaml()), ("docs/reference.md", reference()?)];

@@ -1,2 +1,68 @@
-//! x
-fn main() {}
+//! Developer commands: `cargo xtask test`, `crdgen`, `bench`.
+
+mod bench;
+mod crdgen;
+mod layers;
+mod stages;
+mod tools;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Developer commands of this project
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run all checks and tests, or some of them
+    ///
+    /// Fetches what the tests need. Each stage says what it does and how long it took; the last lines are the test
+    /// runners' own results, and a list of what was not run.
+    Test(stages::Arguments),
+    /// Write crds/nodecronjobs.yaml and docs/reference.md from the types in crds/
+    Crdgen {
+        /// Write nothing; fail and show the difference if they are not up to date
+        #[arg(long)]
+        check: bool,
+    },
+    /// Measure speed and memory, as ratios against a baseline of the same run
+    ///
+    /// Builds the release program and runs real processes. Aims are printed beside the figures; nothing is asserted.
+    Bench(bench::Arguments),
+    /// What the benchmarks start: appends a line with the time to a file
+    #[command(hide = true)]
+    Stamp { file: PathBuf, label: String },
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Test(arguments) => stages::run(&arguments),
+        Command::Crdgen { check } => crdgen::run(check),
+        Command::Bench(arguments) => bench::run(&arguments),
+        Command::Stamp { file, label } => bench::stamp(&file, &label),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("cargo xtask: {why:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The top folder of the checkout.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a folder of the checkout")
+}

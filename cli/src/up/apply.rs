@@ -43,7 +43,11 @@ pub(crate) enum Change {
     Unchanged,
 }
 
-pub(crate) async fn apply<T: Tree>(tree: &T, sources: &Sources, printer: &Printer) -> anyhow::Result<Applied> {
+pub(crate) async fn apply<T: Tree>(
+    tree: &T,
+    sources: &Sources,
+    printer: &Printer,
+) -> anyhow::Result<Applied> {
     let mut applied = Applied::default();
     let mut places: HashMap<JobName, String> = HashMap::new();
     let mut faulty: BTreeSet<&str> = BTreeSet::new();
@@ -93,7 +97,9 @@ pub(crate) async fn apply<T: Tree>(tree: &T, sources: &Sources, printer: &Printe
         drop(writes);
         applied.jobs += jobs;
     }
-    sweep(tree, sources, &places, &faulty, printer, &mut applied).await.context("the jobs of earlier starts could not be read")?;
+    sweep(tree, sources, &places, &faulty, printer, &mut applied)
+        .await
+        .context("the jobs of earlier starts could not be read")?;
     Ok(applied)
 }
 
@@ -111,10 +117,20 @@ fn unique(document: Document, place: &str, places: &mut HashMap<JobName, String>
         Content::Empty => None,
         Content::Job(object) => {
             if let Some(earlier) = places.get(&object.job.name) {
-                let message = format!("{} is defined at {earlier} already; give one of them another name", object.job.name);
-                let problem =
-                    Problem { line: Some(document.line), column: None, field: "metadata.name".to_owned(), message };
-                return Some(Content::Refused(manifest::Refusal { name: Some(object.name), problems: vec![problem] }));
+                let message = format!(
+                    "{} is defined at {earlier} already; give one of them another name",
+                    object.job.name
+                );
+                let problem = Problem {
+                    line: Some(document.line),
+                    column: None,
+                    field: "metadata.name".to_owned(),
+                    message,
+                };
+                return Some(Content::Refused(manifest::Refusal {
+                    name: Some(object.name),
+                    problems: vec![problem],
+                }));
             }
             places.insert(object.job.name.clone(), place.to_owned());
             Some(Content::Job(object))
@@ -129,7 +145,10 @@ async fn write<T: Tree>(tree: &T, object: JobObject, owner: &Owner) -> Outcome {
     match put(tree, &job.name, value).await {
         Ok(Ok(change)) => Outcome::Written(job, change),
         Ok(Err(message)) => Outcome::Refused(Some(name), vec![about_name(message)]),
-        Err(why) => Outcome::Refused(Some(name), vec![about_name(format!("it could not be stored: {:#}", anyhow::Error::new(why)))]),
+        Err(why) => Outcome::Refused(
+            Some(name),
+            vec![about_name(format!("it could not be stored: {:#}", anyhow::Error::new(why)))],
+        ),
     }
 }
 
@@ -154,7 +173,11 @@ async fn put<T: Tree>(tree: &T, name: &JobName, value: Vec<u8>) -> Result<Result
         }
     };
     let reply = tree.commit(protocol::put_job(name, value, seen)).await?;
-    Ok(if reply.succeeded { Ok(change) } else { Err("somebody else changed it just now; start again".to_owned()) })
+    Ok(if reply.succeeded {
+        Ok(change)
+    } else {
+        Err("somebody else changed it just now; start again".to_owned())
+    })
 }
 
 /// Removes the jobs whose manifests are gone, and counts those that are here from earlier.

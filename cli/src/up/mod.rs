@@ -139,7 +139,6 @@ async fn end(
     Ok(())
 }
 
-
 /// The machine's own zone: what jobs in the legacy form are read in, and what times are printed in.
 fn local_zone() -> TimeZone {
     let name = iana_time_zone::get_timezone().unwrap_or_default();
@@ -157,7 +156,9 @@ fn bind_error(listen: SocketAddr, why: &std::io::Error) -> anyhow::Error {
             )
         }
         std::io::ErrorKind::PermissionDenied => {
-            anyhow!("{listen}: this user may not listen there; write a port from 1024 on, such as --listen 127.0.0.1:8070")
+            anyhow!(
+                "{listen}: this user may not listen there; write a port from 1024 on, such as --listen 127.0.0.1:8070"
+            )
         }
         _ => anyhow!("{listen} can't be listened at: {why}"),
     }

@@ -85,7 +85,12 @@ impl Printer {
 
     pub(crate) fn passed_over(&self, place: &str, other: &OtherObject) {
         let name = other.name.as_deref().unwrap_or("without a name");
-        let mut text = format!("{}: passed over: a {} ({}), not a NodeCronJob", visible(place), visible(&other.kind), visible(name));
+        let mut text = format!(
+            "{}: passed over: a {} ({}), not a NodeCronJob",
+            visible(place),
+            visible(&other.kind),
+            visible(name)
+        );
         if let Some(hint) = other.hint {
             write!(text, "; {hint}").expect("writing to a string succeeds");
         }
@@ -101,8 +106,7 @@ impl Printer {
                 (Some(line), None) => format!("{}:{line}: ", visible(shown)),
                 (None, _) => String::new(),
             };
-            let field = if problem.field.is_empty() { String::new() } else { format!("{}: ", visible(&problem.field)) };
-            write!(text, "\n  {place}{field}{}", visible(&problem.message)).expect("writing to a string succeeds");
+            write!(text, "\n  {place}{}", visible(&problem.message)).expect("writing to a string succeeds");
         }
         self.say(text);
     }
@@ -135,7 +139,9 @@ impl Printer {
     }
 
     pub(crate) fn ending(&self, signal: &str) {
-        self.say(format!("{signal}: ending; running commands get their grace period, again to kill them at once"));
+        self.say(format!(
+            "{signal}: ending; running commands get their grace period, again to kill them at once"
+        ));
     }
 
     /// Returns once all that was printed is written, or after a moment if nobody reads it.
@@ -161,7 +167,8 @@ impl Printer {
                     }
                     Err(broadcast::error::RecvError::Closed) => return,
                 };
-                let text = if dropped > 0 { format!("({dropped} lines were not printed)\n{text}") } else { text };
+                let text =
+                    if dropped > 0 { format!("({dropped} lines were not printed)\n{text}") } else { text };
                 match printer.lines.try_send(Line::Text(text)) {
                     Ok(()) => dropped = 0,
                     Err(_) => dropped += 1,
@@ -175,7 +182,12 @@ impl Printer {
             Report::Ended(record) => self.run(record),
             Report::Skipped(record) => self.skipped(record),
             Report::Malformed(what) => {
-                format!("{}: {}: {}", visible(&what.key), self.colour(RED, "can't be used"), visible(&what.message))
+                format!(
+                    "{}: {}: {}",
+                    visible(&what.key),
+                    self.colour(RED, "can't be used"),
+                    visible(&what.message)
+                )
             }
             Report::Trouble(why) => {
                 format!("{}: {}; trying again", self.colour(RED, "the store takes no writes"), visible(why))
@@ -206,7 +218,8 @@ impl Printer {
             write!(text, "\n  | {}", visible(line)).expect("writing to a string succeeds");
         }
         if lines > PRINTED_LINES {
-            write!(text, "\n  | ({} more lines, on the page)", lines - PRINTED_LINES).expect("writing to a string succeeds");
+            write!(text, "\n  | ({} more lines, on the page)", lines - PRINTED_LINES)
+                .expect("writing to a string succeeds");
         }
         text
     }
@@ -224,8 +237,16 @@ impl Printer {
             model::run::SkipReason::Suspended => "the job was suspended",
             model::run::SkipReason::Missed => "nothing ran jobs then",
         };
-        let until = if skipped.from == skipped.to { String::new() } else { format!(" to {}", self.time(skipped.to.0, *decided)) };
-        format!("{}{until} {job} {} {slots}: {why}", self.time(skipped.from.0, *decided), self.colour(YELLOW, "skipped"))
+        let until = if skipped.from == skipped.to {
+            String::new()
+        } else {
+            format!(" to {}", self.time(skipped.to.0, *decided))
+        };
+        format!(
+            "{}{until} {job} {} {slots}: {why}",
+            self.time(skipped.from.0, *decided),
+            self.colour(YELLOW, "skipped")
+        )
     }
 
     /// The time of day in the machine's zone, with the date where that is not the one of `now`.
@@ -250,7 +271,9 @@ fn write_all(lines: &mpsc::Receiver<Line>) {
     for line in lines {
         match line {
             // Whoever read the output is gone: the jobs go on without.
-            Line::Text(text) => closed = closed || writeln!(out, "{text}").and_then(|()| out.flush()).is_err(),
+            Line::Text(text) => {
+                closed = closed || writeln!(out, "{text}").and_then(|()| out.flush()).is_err()
+            }
             Line::Flush(done) => drop(done),
         }
     }

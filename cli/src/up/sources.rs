@@ -31,7 +31,9 @@ pub(crate) struct Sources {
 impl Sources {
     /// Whether a source of that id would be among the files, if it existed.
     pub(crate) fn cover(&self, id: &str) -> bool {
-        self.roots.iter().any(|root| id == root || Path::new(id).parent().is_some_and(|parent| parent == Path::new(root)))
+        self.roots
+            .iter()
+            .any(|root| id == root || Path::new(id).parent().is_some_and(|parent| parent == Path::new(root)))
     }
 }
 
@@ -57,10 +59,14 @@ fn files(path: &Path) -> Result<Vec<Source>, UsageError> {
         return Ok(vec![source(path)?]);
     }
     let mut files = BTreeSet::new();
-    for entry in fs::read_dir(path).map_err(|why| UsageError(format!("{shown}: the folder can't be read: {why}")))? {
-        let path = entry.map_err(|why| UsageError(format!("{shown}: the folder can't be read: {why}")))?.path();
+    for entry in
+        fs::read_dir(path).map_err(|why| UsageError(format!("{shown}: the folder can't be read: {why}")))?
+    {
+        let path =
+            entry.map_err(|why| UsageError(format!("{shown}: the folder can't be read: {why}")))?.path();
         let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        let manifest = path.extension().is_some_and(|ext| ["yaml", "yml", "json"].iter().any(|known| ext == *known));
+        let manifest =
+            path.extension().is_some_and(|ext| ["yaml", "yml", "json"].iter().any(|known| ext == *known));
         if manifest && !hidden && path.is_file() {
             files.insert(path);
         }
@@ -98,7 +104,11 @@ impl Source {
             return Err(format!("it has more than {} MiB; split it into several files", MAX_BYTES >> 20));
         }
         String::from_utf8(bytes).map_err(|why| {
-            let line = why.as_bytes()[..why.utf8_error().valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
+            let line = why.as_bytes()[..why.utf8_error().valid_up_to()]
+                .iter()
+                .filter(|byte| **byte == b'\n')
+                .count()
+                + 1;
             format!("line {line} is not UTF-8; save the file as UTF-8")
         })
     }

@@ -130,7 +130,9 @@ fn help_teaches() {
     })
     .ended();
     assert!(status.success());
-    for part in ["--listen", "--data", "CRONTAB_DATA", "kubectl get ncj -A -o yaml | cronctl up -", "Ctrl-C ends it"] {
+    for part in
+        ["--listen", "--data", "CRONTAB_DATA", "kubectl get ncj -A -o yaml | cronctl up -", "Ctrl-C ends it"]
+    {
         assert!(help.contains(part), "{part} is not in the help:\n{help}");
     }
 }

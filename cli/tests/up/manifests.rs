@@ -28,7 +28,7 @@ fn a_broken_document_in_the_middle_is_refused_with_its_place_and_hurts_no_other(
     fs::write(&file, text.join("---\n")).unwrap();
     let mut up = Up::start(&folder.path().join("data"), &[file.to_str().unwrap()]);
     let shown = file.display();
-    up.line(&format!("{shown}:1: default/first created: every second"));
+    up.line(&format!("{shown}:1: default/first created: Every second, UTC; next "));
     up.line(&format!("{shown}:10: bad refused"));
     up.line(&format!("  {shown}:14:14: spec.schedule: "));
     up.line("passed over: a Service (web)");
@@ -47,18 +47,30 @@ fn every_mistake_of_a_document_is_named_with_what_to_write() {
     let cases = [
         ("metadata: {name: a}\nspec: {schedule: '* * * * *', template: {}}", "command"),
         ("metadata: {name: a}\nspec: {schedule: '* * * * *', template: {comand: x}}", "did you mean command"),
-        ("metadata: {name: a}\nspec: {schedul: '* * * * *', template: {command: x}}", "did you mean schedule"),
-        ("metadata: {name: a}\nspec: {schedule: '* * * *', template: {command: x}}", "5 fields"),
+        (
+            "metadata: {name: a}\nspec: {schedul: '* * * * *', template: {command: x}}",
+            "did you mean schedule",
+        ),
+        (
+            "metadata: {name: a}\nspec: {schedule: '* * * *', template: {command: x}}",
+            "the schedule has 4 fields; write 5",
+        ),
         ("metadata: {name: a}\nspec: {schedule: '0 0 31 2 *', template: {command: x}}", "never"),
         ("metadata: {name: a/b}\nspec: {schedule: '* * * * *', template: {command: x}}", "metadata.name"),
         ("metadata: {name: 'a b'}\nspec: {schedule: '* * * * *', template: {command: x}}", "metadata.name"),
         ("metadata: {name: 夜间}\nspec: {schedule: '* * * * *', template: {command: x}}", "metadata.name"),
         ("metadata: {name: ..}\nspec: {schedule: '* * * * *', template: {command: x}}", "metadata.name"),
-        ("metadata: {name: \"a\\0b\"}\nspec: {schedule: '* * * * *', template: {command: x}}", "metadata.name"),
+        (
+            "metadata: {name: \"a\\0b\"}\nspec: {schedule: '* * * * *', template: {command: x}}",
+            "metadata.name",
+        ),
         ("spec: {schedule: '* * * * *', template: {command: x}}", "metadata"),
     ];
     let head = "apiVersion: crontab.dev/v1alpha1\nkind: NodeCronJob\n";
-    let long = format!("metadata: {{name: a}}\nspec: {{schedule: '* * * * *', template: {{command: {}}}}}", "x".repeat(128_001));
+    let long = format!(
+        "metadata: {{name: a}}\nspec: {{schedule: '* * * * *', template: {{command: {}}}}}",
+        "x".repeat(128_001)
+    );
     for (body, sentence) in cases.iter().copied().chain([(long.as_str(), "128000")]) {
         fs::write(&file, format!("{head}{body}\n")).unwrap();
         let up = Up::start(&folder.path().join("data"), &[file.to_str().unwrap()]);

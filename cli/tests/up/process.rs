@@ -73,7 +73,8 @@ impl Up {
             if found.len() >= count {
                 return found;
             }
-            let gave_up = begun.elapsed() > PATIENCE || (ended.is_some() && begun.elapsed() > Duration::from_secs(2));
+            let gave_up =
+                begun.elapsed() > PATIENCE || (ended.is_some() && begun.elapsed() > Duration::from_secs(2));
             assert!(!gave_up, "{count} lines with {wanted:?} did not come ({ended:?}):\n{}", self.text());
             thread::sleep(Duration::from_millis(20));
         }

@@ -35,7 +35,8 @@ fn what_ran_when_the_process_was_killed_is_recorded_as_lost_and_its_command_is_d
     let folder = tempfile::tempdir().unwrap();
     let (data, file) = (folder.path().join("data"), folder.path().join("a.yaml"));
     let pid = folder.path().join("pid");
-    fs::write(&file, job("a", &format!("echo $$ > {0}.new; mv {0}.new {0}; sleep 1000", pid.display()))).unwrap();
+    fs::write(&file, job("a", &format!("echo $$ > {0}.new; mv {0}.new {0}; sleep 1000", pid.display())))
+        .unwrap();
     let up = Up::start(&data, &[file.to_str().unwrap()]);
     let begun = std::time::Instant::now();
     let command = loop {
@@ -98,7 +99,11 @@ fn a_second_signal_kills_what_does_not_want_to_end() {
     let folder = tempfile::tempdir().unwrap();
     let (data, file) = (folder.path().join("data"), folder.path().join("a.yaml"));
     let marker = folder.path().join("started");
-    fs::write(&file, job("a", &format!("trap '' TERM; touch {}; while :; do sleep 1; done", marker.display()))).unwrap();
+    fs::write(
+        &file,
+        job("a", &format!("trap '' TERM; touch {}; while :; do sleep 1; done", marker.display())),
+    )
+    .unwrap();
     let mut up = Up::start(&data, &[file.to_str().unwrap()]);
     let begun = std::time::Instant::now();
     while !marker.exists() {
@@ -120,7 +125,8 @@ fn a_reader_that_goes_away_does_not_end_the_jobs() {
     let beats = folder.path().join("beats");
     fs::write(&file, job("a", &format!("echo x >> {}", beats.display()))).unwrap();
     let mut command = command(&data, &[file.to_str().unwrap()]);
-    let mut child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let mut child =
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null()).spawn().unwrap();
     drop(child.stdout.take());
     let begun = std::time::Instant::now();
     while fs::read_to_string(&beats).unwrap_or_default().lines().count() < 3 {

@@ -29,7 +29,10 @@ fn a_data_folder_in_use_is_said_with_what_to_do() {
     up.ready();
     let (status, text) = refused(&data, &[]);
     assert_eq!(status, 1, "{text}");
-    assert!(text.contains("in use") && text.contains(&up.pid().to_string()) && text.contains("--data"), "{text}");
+    assert!(
+        text.contains("in use") && text.contains(&up.pid().to_string()) && text.contains("--data"),
+        "{text}"
+    );
     up.stop();
 }
 
@@ -48,7 +51,10 @@ fn a_data_folder_that_is_a_file_or_holds_no_database_is_said_and_left_as_it_is()
     let (status, text) = refused(&data, &[]);
     assert_eq!(status, 1, "{text}");
     assert!(text.contains("crontab.db"), "{text}");
-    assert_eq!(fs::read_to_string(data.join("crontab.db")).unwrap(), "this is no database, but somebody's text");
+    assert_eq!(
+        fs::read_to_string(data.join("crontab.db")).unwrap(),
+        "this is no database, but somebody's text"
+    );
 }
 
 #[test]

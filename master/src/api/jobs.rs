@@ -149,8 +149,7 @@ pub(crate) async fn list<T: Tree, L: RunLog>(
     if !app.index.ready().await {
         return Err(Refusal::unavailable("the jobs are still being listed; try again in a moment"));
     }
-    let page =
-        app.index.page(params.get("search").unwrap_or_default(), params.get("after"), limit as usize);
+    let page = app.index.page(params.get("search").unwrap_or_default(), params.get("after"), limit as usize);
     let now = clock::now();
     let jobs = try_join_all(page.names.iter().map(|name| view(&app, name, now, Some(SHOWN_COMMAND)))).await?;
     let next = if page.more { page.names.last().cloned() } else { None };

@@ -1,6 +1,7 @@
 //! Runs that have ended, slots that did not run, and what runs wrote.
 
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -110,9 +111,10 @@ pub(crate) async fn list<T: Tree, L: RunLog>(
 /// `GET /api/v1/runs/{id}?attempt=0`: what it wrote, as text. Bytes that are not UTF-8 are shown as U+FFFD.
 pub(crate) async fn output<T: Tree, L: RunLog>(
     State(app): Shared<T, L>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
+    let Path(id) = id.map_err(|error| Refusal::bad(error.body_text()))?;
     let run: RunId = id.parse().map_err(|error| Refusal::bad(format!("{error}")))?;
     let attempt = parameters(query)?.number("attempt", 0)?;
     let permit = app.large.clone().acquire_owned().await.expect("the semaphore is never closed");

@@ -66,7 +66,9 @@ pub(crate) async fn preview<T: Tree, L: RunLog>(
     let dialect = match params.get("dialect").unwrap_or("legacy") {
         "legacy" => Dialect::Legacy,
         "standard" => Dialect::Standard,
-        other => return Err(Refusal::bad(format!("the dialect {other:?} is unknown; write legacy or standard"))),
+        other => {
+            return Err(Refusal::bad(format!("the dialect {other:?} is unknown; write legacy or standard")));
+        }
     };
     let zone = match params.get("zone") {
         None | Some("") => app.zone,
@@ -78,7 +80,8 @@ pub(crate) async fn preview<T: Tree, L: RunLog>(
     Ok(Json(match Schedule::parse(expr, dialect, zone, &name) {
         Err(error) => Preview::Invalid { error: error.into() },
         Ok(schedule) => {
-            let following = std::iter::successors(schedule.next_after(clock::now()), |slot| schedule.next_after(*slot));
+            let following =
+                std::iter::successors(schedule.next_after(clock::now()), |slot| schedule.next_after(*slot));
             Preview::Valid {
                 description: schedule.describe(),
                 time_zone: zone.name(),

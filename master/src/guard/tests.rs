@@ -10,10 +10,10 @@ async fn a_panic_costs_one_answer() {
         panic!("a mistake")
     }
     let routes = Router::new().route("/panics", get(panics)).route("/works", get(|| async { "fine" }));
-    let router = protect(routes, vec!["localhost".to_owned()]);
+    let guarded = protect(routes, vec!["localhost".to_owned()]);
     let ask = async |path: &str| {
         let request = Request::builder().uri(path).header("host", "localhost").body(Body::empty());
-        let response = router.clone().oneshot(request.unwrap()).await.unwrap();
+        let response = guarded.clone().oneshot(request.unwrap()).await.unwrap();
         let status = response.status();
         let named = response.headers().contains_key(header::CONTENT_SECURITY_POLICY);
         let body = to_bytes(response.into_body(), 1000).await.unwrap();
@@ -28,9 +28,9 @@ async fn a_panic_costs_one_answer() {
 #[tokio::test(start_paused = true)]
 async fn a_request_that_takes_too_long_is_given_up() {
     let routes = Router::new().route("/", get(std::future::pending::<StatusCode>));
-    let router = protect(routes, vec!["localhost".to_owned()]);
+    let guarded = protect(routes, vec!["localhost".to_owned()]);
     let request = Request::builder().uri("/").header("host", "localhost").body(Body::empty()).unwrap();
-    let response = router.oneshot(request).await.unwrap();
+    let response = guarded.oneshot(request).await.unwrap();
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(response.headers()[header::RETRY_AFTER], "1");
 }

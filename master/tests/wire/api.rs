@@ -1,9 +1,9 @@
 //! `/api/v1`: what the page is made of.
 
+use model::UnixMillis;
 use model::keys::Key;
 use model::run::SessionId;
 use model::values::WorkerInfo;
-use model::UnixMillis;
 use serde_json::{Value, json};
 use store::{Op, Tree, Txn};
 
@@ -65,7 +65,10 @@ async fn jobs_that_cannot_run_say_why() {
         assert!(shown["message"].as_str().unwrap_or_default().starts_with(message), "{shown}");
     }
     let shown = server.get("/api/v1/job?name=suspended").await.json();
-    assert_eq!((&shown["suspended"], &shown["owner"]), (&json!(true), &json!({ "manifest": { "path": "a.yaml" } })));
+    assert_eq!(
+        (&shown["suspended"], &shown["owner"]),
+        (&json!(true), &json!({ "manifest": { "path": "a.yaml" } }))
+    );
 }
 
 #[tokio::test]
@@ -139,7 +142,9 @@ async fn runs_and_their_output_are_read_by_id() {
     assert_eq!(answer.header("content-length"), Some("20"));
     let missing = server.get(&format!("/api/v1/runs/{run}?attempt=1")).await;
     assert_eq!(missing.status, 404);
-    assert!(missing.json()["error"]["message"].as_str().unwrap().starts_with("there is no record of attempt 1"));
+    assert!(
+        missing.json()["error"]["message"].as_str().unwrap().starts_with("there is no record of attempt 1")
+    );
 }
 
 #[tokio::test]
@@ -207,5 +212,8 @@ async fn workers_and_health() {
             { "session": "n-1", "address": "10.0.0.7", "node": "n", "version": "1", "since": "2025-11-24T16:00:00Z" },
         ])
     );
-    assert_eq!(server.get("/healthz").await.json(), json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }));
+    assert_eq!(
+        server.get("/healthz").await.json(),
+        json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") })
+    );
 }

@@ -157,7 +157,10 @@ impl Server {
             message: "exit status 3".to_owned(),
             output: Output { head: output.to_vec(), cut: 0, tail: Vec::new() },
         };
-        self.store.append(vec![LogEntry::Run { record, keep: model::job::History::default() }]).await.unwrap();
+        self.store
+            .append(vec![LogEntry::Run { record, keep: model::job::History::default() }])
+            .await
+            .unwrap();
         let mut status = JobStatus::default();
         status.add_run(RecentRun { run: run.clone(), slot, outcome: Outcome::Failed, ended });
         self.put(Key::Status(job(name)), serde_json::to_vec(&status).unwrap()).await;
@@ -179,5 +182,5 @@ pub(crate) fn save_form(name: &str, command: &str, cron_expr: &str) -> String {
 
 /// Percent-encodes everything, which every decoder has to take.
 pub(crate) fn encode(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+    text.bytes().fold(String::new(), |encoded, byte| encoded + &format!("%{byte:02X}"))
 }

@@ -1,10 +1,10 @@
 //! The six calls: requests and their exact answers.
 
+use model::UnixMillis;
 use model::keys::Key;
 use model::legacy::JobValue;
 use model::run::SessionId;
 use model::values::WorkerInfo;
-use model::UnixMillis;
 use serde_json::{Value, json};
 use store::Tree;
 
@@ -27,7 +27,12 @@ async fn a_job_is_saved_listed_replaced_and_deleted() {
         ("GET", "/job/list", String::new(), success(&format!("[{one}]"))),
         ("POST", "/job/save", save(two), success(one)),
         // Fields that the form does not know are ignored, and null is empty.
-        ("POST", "/job/save", save(r#"{"name":"b","command":"true","cronExpr":"@daily","x":1}"#), NULL.to_owned()),
+        (
+            "POST",
+            "/job/save",
+            save(r#"{"name":"b","command":"true","cronExpr":"@daily","x":1}"#),
+            NULL.to_owned(),
+        ),
         (
             "GET",
             "/job/list",
@@ -54,7 +59,7 @@ async fn what_cannot_be_done_is_errno_minus_one_and_says_what_to_write() {
         ("/job/save", String::new(), "job is missing"),
         ("/job/save", "job=".to_owned(), "not valid JSON"),
         ("/job/save", "job={".to_owned(), r#"write {"name":"…","command":"…","cronExpr":"…"}"#),
-        ("/job/save", "job=[]&".to_owned(), "not valid JSON"),
+        ("/job/save", "job=[]".to_owned(), "not valid JSON"),
         ("/job/save", format!("job={}", encode(r#"{"name":1}"#)), "not valid JSON"),
         ("/job/save", "job=%FF".to_owned(), "not UTF-8"),
         ("/job/save", save("", "true", "* * * * *"), "name: a job needs a name; write one such as backup"),
@@ -65,7 +70,11 @@ async fn what_cannot_be_done_is_errno_minus_one_and_says_what_to_write() {
         ("/job/save", save("a", " ", "* * * * *"), "command: the command is blank; write the line to run"),
         ("/job/save", save("a", "a\0b", "* * * * *"), "command: there is a NUL byte at offset 1"),
         ("/job/save", save("a", &"x".repeat(128_001), "* * * * *"), "command: the command has 128001 bytes"),
-        ("/job/save", save("a", "true", "61 * * * *"), "cronExpr: field 1 (minute) says 61 at character 1; minutes are 0 to 59"),
+        (
+            "/job/save",
+            save("a", "true", "61 * * * *"),
+            "cronExpr: field 1 (minute) says 61 at character 1; minutes are 0 to 59",
+        ),
         ("/job/save", save("a", "true", "0 0 31 2 *"), "cronExpr: "),
         ("/job/save", save("a", "true", ""), "cronExpr: "),
         ("/job/delete", String::new(), "name is missing"),
@@ -100,7 +109,9 @@ async fn what_cannot_be_done_is_errno_minus_one_and_says_what_to_write() {
 #[tokio::test]
 async fn other_content_types_are_not_read_as_forms() {
     let server = Server::start().await;
-    for kind in ["", "Content-Type: text/plain\r\n", "Content-Type: application/json\r\n", "Content-Type: \u{e9}\r\n"] {
+    for kind in
+        ["", "Content-Type: text/plain\r\n", "Content-Type: application/json\r\n", "Content-Type: \u{e9}\r\n"]
+    {
         let answer = server.send("POST", "/job/save", kind, &save_form("a", "true", "* * * * *")).await;
         assert_eq!((answer.status, answer.json()["errno"].clone()), (200, json!(-1)), "{kind}");
         assert!(answer.body.contains("application/x-www-form-urlencoded"), "{answer:?}");
@@ -121,7 +132,10 @@ async fn a_job_from_a_manifest_is_changed_in_its_file_only() {
     for (name, why) in [
         ("filed", "the job filed comes from examples/a.yaml; edit that file and start again"),
         ("piped", "the job piped comes from standard input; edit that manifest and start again"),
-        ("newer", "the job newer comes from a program of another version; edit that manifest and start again"),
+        (
+            "newer",
+            "the job newer comes from a program of another version; edit that manifest and start again",
+        ),
     ] {
         for answer in [
             server.save(name, "false", "0 3 * * *").await,
@@ -251,8 +265,12 @@ async fn the_log_stays_within_memory_and_says_what_was_cut() {
         server.add_run("a", second, &vec![b'x'; 9 << 20]).await;
     }
     let body = server.get("/job/log?name=a").await.json();
-    let lengths: Vec<usize> =
-        body["data"].as_array().unwrap().iter().map(|record| record["output"].as_str().unwrap().len()).collect();
+    let lengths: Vec<usize> = body["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|record| record["output"].as_str().unwrap().len())
+        .collect();
     assert_eq!(lengths[0], 9 << 20);
     assert!(lengths.iter().sum::<usize>() < (16 << 20) + 200, "{lengths:?}");
     assert!(body["data"][1]["output"].as_str().unwrap().contains("[... 2097152 bytes cut ...]"));
@@ -271,7 +289,10 @@ async fn workers_are_listed_by_address() {
     server.store.open_session(SessionId("n-1".to_owned()), &info).await.unwrap();
     // One of the replaced system: its address is the key, its value is empty.
     server.put(Key::Worker(SessionId("10.0.0.9".to_owned())), "").await;
-    assert_eq!(server.get("/worker/list").await.body, r#"{"errno":0,"msg":"success","data":["10.0.0.9","10.0.0.7"]}"#);
+    assert_eq!(
+        server.get("/worker/list").await.body,
+        r#"{"errno":0,"msg":"success","data":["10.0.0.9","10.0.0.7"]}"#
+    );
 }
 
 #[tokio::test]
@@ -287,12 +308,21 @@ async fn the_old_page_gets_html_and_everybody_else_exact_text() {
         server.send(method, target, &format!("{FORM}{OLD_PAGE}"), form).await.json()
     };
     let listed = old("GET", "/job/list", "").await;
-    assert_eq!(listed["data"][0], json!({ "name": "&lt;b&gt;&amp;x&lt;/b&gt;", "command": escaped, "cronExpr": "0 3 * * *" }));
+    assert_eq!(
+        listed["data"][0],
+        json!({ "name": "&lt;b&gt;&amp;x&lt;/b&gt;", "command": escaped, "cronExpr": "0 3 * * *" })
+    );
     let log = old("GET", &format!("/job/log?name={name}"), "").await;
-    assert_eq!((&log["data"][0]["output"], &log["data"][0]["command"]), (&json!(escaped), &json!("a &amp;&amp; b &lt; c")));
+    assert_eq!(
+        (&log["data"][0]["output"], &log["data"][0]["command"]),
+        (&json!(escaped), &json!("a &amp;&amp; b &lt; c"))
+    );
     assert_eq!(log["data"][0]["jobName"], "&lt;b&gt;&amp;x&lt;/b&gt;");
     let failed = old("POST", "/job/kill", &format!("name={name}")).await;
-    assert_eq!(failed["msg"], "nothing runs under the name &lt;b&gt;&amp;x&lt;/b&gt; now, so nothing was killed");
+    assert_eq!(
+        failed["msg"],
+        "nothing runs under the name &lt;b&gt;&amp;x&lt;/b&gt; now, so nothing was killed"
+    );
     assert_eq!(old("POST", "/job/delete", &format!("name={name}")).await["data"]["command"], escaped);
 
     assert_eq!(server.get(&format!("/job/log?name={name}")).await.json()["data"][0]["output"], script);
@@ -303,7 +333,8 @@ async fn list_edit_save_in_the_old_page_keeps_a_command_exactly() {
     // What a browser makes of HTML that was set as a cell's content and is read as its text.
     fn in_browser(html: &str) -> String {
         assert!(!html.contains(['<', '>', '"']), "markup: {html}");
-        let known = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&#13;", "\r"), ("&amp;", "&")];
+        let known =
+            [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&#13;", "\r"), ("&amp;", "&")];
         known.iter().fold(html.to_owned(), |text, (reference, character)| text.replace(reference, character))
     }
     let server = Server::start().await;

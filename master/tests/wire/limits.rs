@@ -13,11 +13,15 @@ async fn a_body_beyond_the_limit_is_refused_before_it_is_read() {
     assert_eq!(answer.status, 413);
     assert!(answer.body.contains("more than 1 MiB"), "{answer:?}");
     // 100 MB are announced and never sent: the answer does not wait for them.
-    let head = format!("POST /job/save HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{FORM}Content-Length: 100000000\r\n\r\n");
+    let head = format!(
+        "POST /job/save HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{FORM}Content-Length: 100000000\r\n\r\n"
+    );
     assert_eq!(server.raw(head.as_bytes()).await.status, 413);
     // Without a length it is counted.
     let chunk = format!("{:x}\r\n{large}\r\n0\r\n\r\n", large.len());
-    let chunked = format!("POST /job/save HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{FORM}Transfer-Encoding: chunked\r\n\r\n{chunk}");
+    let chunked = format!(
+        "POST /job/save HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{FORM}Transfer-Encoding: chunked\r\n\r\n{chunk}"
+    );
     assert_eq!(server.raw(chunked.as_bytes()).await.status, 413);
     assert_eq!(server.save("a", "true", "* * * * *").await.status, 200);
 }
@@ -29,7 +33,8 @@ async fn broken_requests_end_their_connection_only() {
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 this is TLS\r\n\r\n".to_vec(),
         b"GET /job/list HTTP/9.9\r\nHost: localhost\r\n\r\n".to_vec(),
         b"GET /job/list HTTP/1.1\r\nHost: localhost\r\nbad header\r\n\r\n".to_vec(),
-        [b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ".to_vec(), vec![b'x'; 200_000], b"\r\n\r\n".to_vec()].concat(),
+        [b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ".to_vec(), vec![b'x'; 200_000], b"\r\n\r\n".to_vec()]
+            .concat(),
     ] {
         let mut stream = TcpStream::connect(server.address).await.unwrap();
         let _ = stream.write_all(&bytes).await;
@@ -64,7 +69,10 @@ async fn the_end_waits_for_answers_and_not_for_idle_connections() {
     // A request whose body is still to come.
     let form = save_form("a", "true", "* * * * *");
     let mut open = TcpStream::connect(server.address).await.unwrap();
-    let head = format!("POST /job/save HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n{FORM}Content-Length: {}\r\n\r\n", form.len());
+    let head = format!(
+        "POST /job/save HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n{FORM}Content-Length: {}\r\n\r\n",
+        form.len()
+    );
     open.write_all(head.as_bytes()).await.unwrap();
     let mut go_on = [0; 25];
     open.read_exact(&mut go_on).await.unwrap();

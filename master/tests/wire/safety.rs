@@ -34,12 +34,14 @@ async fn only_its_own_names_reach_it() {
         foreign.json()["error"]["message"],
         "this server is not evil.example; it answers to localhost, 127.0.0.1, [::1]: use one of these in the address"
     );
-    let twice = "GET /job/list HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\nConnection: close\r\n\r\n";
+    let twice =
+        "GET /job/list HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\nConnection: close\r\n\r\n";
     assert_eq!(server.raw(twice.as_bytes()).await.status, 400);
     let none = "GET /job/list HTTP/1.1\r\nConnection: close\r\n\r\n";
     assert_eq!(server.raw(none.as_bytes()).await.status, 400);
     // The target's own host is the one that counts.
-    let absolute = "GET http://evil.example/job/list HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let absolute =
+        "GET http://evil.example/job/list HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     assert_eq!(server.raw(absolute.as_bytes()).await.status, 421);
     // A probe asks by the address of a pod.
     assert_eq!(server.send("GET", "/healthz", "Host: 10.1.2.3:8070\r\n", "").await.status, 200);

@@ -14,7 +14,9 @@ use tokio_util::bytes::Bytes;
 use tokio_util::codec::{FramedRead, FramedWrite};
 
 use super::protocol::{MAX_MESSAGE, MAX_REQUEST, Message, Request, codec, decode, encode};
-use super::{ARGUMENT, Ended, Event, ExecutorError, ExitResult, Fence, RunKey, SESSION_VARIABLE, Start, StopReason};
+use super::{
+    ARGUMENT, Ended, Event, ExecutorError, ExitResult, Fence, RunKey, SESSION_VARIABLE, Start, StopReason,
+};
 
 /// How many events wait for a slow worker. Beyond them the pipe fills, and then the commands wait for it, as they do for
 /// a slow terminal.
@@ -106,7 +108,8 @@ async fn write(mut queued: mpsc::UnboundedReceiver<Request>, stdin: ChildStdin, 
 }
 
 fn too_long(key: RunKey) -> Event {
-    let why = "the command and its environment are longer than the system takes; put the long part into a file";
+    let why =
+        "the command and its environment are longer than the system takes; put the long part into a file";
     Event::Ended {
         key,
         ended: Ended {

@@ -14,10 +14,10 @@ use super::{ExitResult, Fence, RunKey, Start, StopReason};
 pub(super) const MAX_REQUEST: usize = 8 << 20;
 
 /// The longest piece of output in one message, so that no run's output holds up the others' messages.
-pub(super) const MAX_PIECE: usize = 32 << 10;
+pub(super) const MAX_PIECE: usize = 16 << 10;
 
-/// The longest message: a piece of output, or a sentence with a path in it.
-pub(super) const MAX_MESSAGE: usize = 4 * MAX_PIECE;
+/// The longest message: a piece of output, or a sentence with shortened names in it.
+pub(super) const MAX_MESSAGE: usize = 2 * MAX_PIECE;
 
 /// From the worker to the executor.
 #[derive(Debug, Serialize, Deserialize)]

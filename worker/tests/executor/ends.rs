@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use worker::executor::{ExitResult, RunKey, StopReason};
 
 use crate::host::{Host, all_dead, is_alive, pids, sh};
@@ -37,7 +38,10 @@ async fn a_kill_reaches_the_whole_group() {
     let mut host = Host::new();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("pids");
-    let script = format!("sleep 1000 & echo $! >> {0}; sleep 1000 & echo $! >> {0}; echo $$ >> {0}; wait", file.display());
+    let script = format!(
+        "sleep 1000 & echo $! >> {0}; sleep 1000 & echo $! >> {0}; echo $$ >> {0}; wait",
+        file.display()
+    );
     host.executor.start(sh(1, &script));
     let group = pids(&file, 3).await;
     host.executor.stop(RunKey(1), StopReason::Killed);
@@ -50,7 +54,9 @@ async fn a_kill_reaches_the_whole_group() {
 async fn what_a_command_leaves_behind_is_ended_with_it() {
     let mut host = Host::new();
     let folder = tempfile::tempdir().unwrap();
-    for (key, left) in ["sleep 1000", "sh -c \"trap '' TERM; while :; do sleep 0.1; done\""].into_iter().enumerate() {
+    for (key, left) in
+        ["sleep 1000", "sh -c \"trap '' TERM; while :; do sleep 0.1; done\""].into_iter().enumerate()
+    {
         let file = folder.path().join(key.to_string());
         let mut start = sh(key as u64, &format!("{left} & echo $! > {}; sleep 0.2; exit 5", file.display()));
         start.grace = Duration::from_millis(300);
@@ -61,14 +67,46 @@ async fn what_a_command_leaves_behind_is_ended_with_it() {
 }
 
 #[tokio::test]
+async fn a_dead_process_that_nobody_waits_for_does_not_hold_the_run_open() {
+    let mut host = Host::new();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pid");
+    // The inner shell leaves the group, and as `sleep 1000` never waits for what it left there.
+    let script =
+        format!("sh -c 'sleep 0.1 & echo $$ > {}; exec setsid sleep 1000' & sleep 0.5", file.display());
+    let (_, ended) = host.run(sh(1, &script)).await;
+    assert_eq!(ended.result, ExitResult::Exited(0));
+    let left = pids(&file, 1).await[0];
+    assert!(is_alive(left));
+    kill_process(Pid::from_raw(left.cast_signed()).unwrap(), Signal::KILL).unwrap();
+}
+
+#[tokio::test]
 async fn a_command_may_end_in_its_own_way_when_it_is_asked_to() {
     let mut host = Host::new();
-    host.executor.start(sh(1, "trap 'echo tidy; exit 7' TERM; echo ready; sleep 1000 & wait"));
+    host.executor.start(sh(1, "trap 'echo tidy; exit 7' TERM; echo ready; while :; do :; done"));
     host.wrote(RunKey(1), "ready\n").await;
     host.executor.stop(RunKey(1), StopReason::Killed);
     let (seen, ended) = host.ended(RunKey(1)).await;
     assert_eq!((ended.result, ended.stopped), (ExitResult::Exited(7), Some(StopReason::Killed)));
     assert_eq!(seen.output, b"ready\ntidy\n");
+}
+
+#[tokio::test]
+async fn what_took_no_notice_is_asked_again_when_the_command_has_ended() {
+    let mut host = Host::new();
+    let folder = tempfile::tempdir().unwrap();
+    // The inner shell takes the first SIGTERM for nothing, and the outer one ends only after that.
+    let script = format!(
+        "sh -c 'trap : TERM; echo -n a; sleep 1 & wait; trap - TERM; echo > {0}; exec sleep 1000' & \
+         trap 'until [ -e {0} ]; do :; done; exit 7' TERM; while :; do :; done",
+        folder.path().join("took").display()
+    );
+    host.executor.start(sh(1, &script));
+    host.wrote(RunKey(1), "a").await;
+    host.executor.stop(RunKey(1), StopReason::Killed);
+    let (_, ended) = host.ended(RunKey(1)).await;
+    assert_eq!((ended.result, ended.stopped), (ExitResult::Exited(7), Some(StopReason::Killed)));
 }
 
 #[tokio::test]

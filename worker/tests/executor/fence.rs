@@ -23,7 +23,8 @@ async fn exclusive_runs_end_at_the_fence_and_nothing_starts_after_it() {
     let waiting = Start { at: worker::now() + Duration::from_secs(1000), ..exclusive(4, "echo no") };
     host.executor.start(waiting);
     host.executor.fence(Some(fence(Duration::from_millis(300), Duration::from_millis(200))));
-    for (key, result) in [(1, Some(ExitResult::Signaled(15))), (2, Some(ExitResult::Signaled(9))), (4, None)] {
+    for (key, result) in [(1, Some(ExitResult::Signaled(15))), (2, Some(ExitResult::Signaled(9))), (4, None)]
+    {
         let (_, ended) = host.ended(RunKey(key)).await;
         assert_eq!(ended.stopped, Some(StopReason::Fence), "{key}");
         match result {
@@ -54,5 +55,8 @@ async fn a_fence_that_is_moved_on_in_time_ends_nothing() {
     host.executor.fence(Some(fence(Duration::from_millis(500), Duration::ZERO)));
     host.executor.fence(Some(fence(Duration::from_secs(1000), Duration::ZERO)));
     let (seen, ended) = host.ended(RunKey(1)).await;
-    assert_eq!((seen.text().as_str(), ended.result, ended.stopped), ("ready\ndone\n", ExitResult::Exited(0), None));
+    assert_eq!(
+        (seen.text().as_str(), ended.result, ended.stopped),
+        ("ready\ndone\n", ExitResult::Exited(0), None)
+    );
 }

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use worker::executor::{Ended, Event, Executor, RunKey, Start};
 
 /// How long anything may take before a test gives up on it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
@@ -46,7 +46,9 @@ impl Host {
             let Ok(event) = tokio::time::timeout_at(deadline, self.events.recv()).await else {
                 panic!("gave up waiting for {what}: {:#?}", self.seen)
             };
-            let Some(event) = event else { panic!("no more events while waiting for {what}: {:#?}", self.seen) };
+            let Some(event) = event else {
+                panic!("no more events while waiting for {what}: {:#?}", self.seen)
+            };
             self.take(event);
         }
     }
@@ -125,7 +127,7 @@ pub(crate) fn exec(key: u64, argv: &[&str]) -> Start {
         working_dir: None,
         output_limit: 1 << 20,
         active_deadline: None,
-        grace: Duration::from_secs(600),
+        grace: Duration::from_mins(10),
         exclusive: false,
     }
 }

@@ -9,7 +9,7 @@ async fn both_streams_arrive_in_the_order_in_which_they_were_written() {
     let mut host = Host::new();
     let script = "for i in 1 2 3 4 5 6 7 8 9; do echo out$i; echo err$i >&2; done; printf 'a\\0b'";
     let (seen, ended) = host.run(sh(1, script)).await;
-    let expected: String = (1..10).map(|i| format!("out{i}\nerr{i}\n")).collect();
+    let expected: String = (1..10).flat_map(|i| [format!("out{i}\n"), format!("err{i}\n")]).collect();
     assert_eq!(seen.text(), expected + "a\0b");
     assert_eq!(ended.result, ExitResult::Exited(0));
 }
@@ -17,7 +17,7 @@ async fn both_streams_arrive_in_the_order_in_which_they_were_written() {
 #[tokio::test]
 async fn long_output_keeps_its_beginning_and_its_end_and_says_how_much_is_missing() {
     let mut host = Host::new();
-    let whole: String = (0..40_000).map(|i| format!("{i}\n")).collect();
+    let whole: String = (0..40_000).flat_map(|i| [i.to_string(), "\n".to_owned()]).collect();
     let length = whole.len() as u64;
     for (key, limit) in [length + 1, length, length - 1, 100_001, 10, 1, 0].into_iter().enumerate() {
         let mut start = sh(key as u64, "i=0; while [ $i -lt 40000 ]; do echo $i; i=$((i+1)); done");
@@ -78,7 +78,10 @@ async fn a_process_that_left_the_group_does_not_hold_the_run_open() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("pid");
     // It keeps the output open.
-    let script = format!("setsid sh -c 'echo $$ > {0}; exec sleep 1000' & until [ -s {0} ]; do :; done; echo done", file.display());
+    let script = format!(
+        "setsid sh -c 'echo $$ > {0}; exec sleep 1000' & until [ -s {0} ]; do :; done; echo done",
+        file.display()
+    );
     let (seen, ended) = host.run(sh(1, &script)).await;
     assert_eq!((seen.text().as_str(), ended.result), ("done\n", ExitResult::Exited(0)));
     let left = pids(&file, 1).await[0];
@@ -92,7 +95,8 @@ async fn one_that_left_the_group_and_floods_does_not_hold_the_run_open_either() 
     let mut host = Host::new();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("pid");
-    let script = format!("setsid sh -c 'echo $$ > {0}; exec yes' & until [ -s {0} ]; do :; done", file.display());
+    let script =
+        format!("setsid sh -c 'echo $$ > {0}; exec yes' & until [ -s {0} ]; do :; done", file.display());
     let (_, ended) = host.run(sh(1, &script)).await;
     assert_eq!(ended.result, ExitResult::Exited(0));
     // Its pipe has no reader any more.

@@ -21,7 +21,8 @@ async fn what_can_not_start_says_why_and_the_executor_goes_on() {
     script(&folder.path().join("plain"), "#!/bin/sh\n", 0o644);
     script(&folder.path().join("orphan"), "#!/no/such/interpreter\n", 0o755);
     script(&folder.path().join("text"), "echo hello\n", 0o755);
-    let within = |working_dir: &str, start: Start| Start { working_dir: Some(working_dir.to_owned()), ..start };
+    let within =
+        |working_dir: &str, start: Start| Start { working_dir: Some(working_dir.to_owned()), ..start };
     let nul = Start { env: vec![("A".to_owned(), "b\0c".to_owned())], ..sh(0, "true") };
     let without_path = Start { env: Vec::new(), ..exec(0, &["true"]) };
     let long = "x".repeat(200_000);
@@ -36,12 +37,17 @@ async fn what_can_not_start_says_why_and_the_executor_goes_on() {
         (exec(0, &[&at("plain")]), "may not be executed".to_owned()),
         (exec(0, &[&at("orphan")]), "the interpreter that it names".to_owned()),
         (exec(0, &[&at("text")]), "begin a script with `#!`".to_owned()),
+        (exec(0, &[&long]), "the program `xxx".to_owned()),
+        (exec(0, &[&format!("/{long}")]), "can't be reached".to_owned()),
         (exec(0, &[]), "there is no command".to_owned()),
         (exec(0, &["/bin/echo", "a\0b"]), "a NUL byte".to_owned()),
         (nul, "a NUL byte".to_owned()),
         (sh(0, &long), "longer than the system takes".to_owned()),
         (sh(0, &longest), "longer than the system takes".to_owned()),
-        (within("/no/such/folder", sh(0, "true")), "the working directory /no/such/folder does not exist".to_owned()),
+        (
+            within("/no/such/folder", sh(0, "true")),
+            "the working directory /no/such/folder does not exist".to_owned(),
+        ),
         (within(&at("plain"), sh(0, "true")), "is no directory".to_owned()),
     ]
     .into_iter()
@@ -95,7 +101,8 @@ async fn a_command_ignores_no_signal_and_blocks_none() {
         u64::from_str_radix(line.trim(), 16).unwrap()
     };
     let (hup, int, pipe, term, chld) = (1, 2, 13, 15, 17);
-    let of_the_executor = [hup, int, pipe, term, chld].map(|signal| 1 << (signal - 1)).into_iter().sum::<u64>();
+    let of_the_executor =
+        [hup, int, pipe, term, chld].map(|signal| 1 << (signal - 1)).into_iter().sum::<u64>();
     assert_eq!((mask("SigBlk:"), mask("SigIgn:") & of_the_executor), (0, 0), "{text}");
 }
 
@@ -127,7 +134,8 @@ async fn a_program_is_found_as_a_shell_would_and_keeps_the_name_it_was_called_by
 async fn a_command_does_not_start_before_its_instant() {
     let mut host = Host::new();
     for key in 0..5 {
-        let start = Start { at: worker::now() + Duration::from_millis(250), ..exec(key, &["date", "+%s%3N"]) };
+        let start =
+            Start { at: worker::now() + Duration::from_millis(250), ..exec(key, &["date", "+%s%3N"]) };
         let at = start.at;
         let (seen, ended) = host.run(start).await;
         let began: i64 = seen.text().trim().parse().unwrap();
@@ -159,14 +167,19 @@ async fn three_hundred_run_at_once() {
 async fn without_room_for_more_open_files_some_do_not_start_and_say_so() {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("program");
-    script(&program, &format!("#!/bin/sh\nulimit -n 40\nexec {} \"$@\"\n", env!("CARGO_BIN_EXE_crontab-worker")), 0o755);
+    script(
+        &program,
+        &format!("#!/bin/sh\nulimit -n 40\nexec {} \"$@\"\n", env!("CARGO_BIN_EXE_crontab-worker")),
+        0o755,
+    );
     let mut host = Host::of(&program);
     let keys = || (0..40).map(RunKey);
     for key in keys() {
         host.executor.start(sh(key.0, "exec sleep 1000"));
     }
     let told = |host: &Host| {
-        keys().all(|key| host.seen.get(&key).is_some_and(|seen| seen.started.is_some() || seen.ended.is_some()))
+        keys()
+            .all(|key| host.seen.get(&key).is_some_and(|seen| seen.started.is_some() || seen.ended.is_some()))
     };
     host.until("news of all", told).await;
     host.executor.stop_all(Duration::ZERO);

@@ -44,7 +44,8 @@ impl Living {
 
 fn look() -> HashSet<i32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let processes = entries.filter(|entry| entry.file_name().as_encoded_bytes().first().is_some_and(u8::is_ascii_digit));
+    let processes =
+        entries.filter(|entry| entry.file_name().as_encoded_bytes().first().is_some_and(u8::is_ascii_digit));
     let stats = processes.filter_map(|entry| fs::read(entry.path().join("stat")).ok());
     stats.filter_map(|stat| group_if_alive(&stat)).collect()
 }

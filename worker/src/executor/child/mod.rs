@@ -64,7 +64,9 @@ fn serve() -> io::Result<Infallible> {
         shared.end()
     })?;
     let shared = Arc::clone(&table);
-    thread::Builder::new().name("starts".to_owned()).spawn(move || starter::work(&shared, &ordered, files))?;
+    thread::Builder::new()
+        .name("starts".to_owned())
+        .spawn(move || starter::work(&shared, &ordered, files))?;
     let shared = Arc::clone(&table);
     thread::Builder::new().name("fence".to_owned()).spawn(move || shared.keep_fence())?;
     runtime.block_on(write(queued, stdout));

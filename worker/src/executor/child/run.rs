@@ -65,7 +65,12 @@ struct Rest {
 }
 
 /// Follows a run to its end and reports it.
-pub(super) async fn follow(start: Start, spawned: Spawned, control: UnboundedReceiver<Stop>, table: Arc<Table>) {
+pub(super) async fn follow(
+    start: Start,
+    spawned: Spawned,
+    control: UnboundedReceiver<Stop>,
+    table: Arc<Table>,
+) {
     let Spawned { child, pid, output, at, since } = spawned;
     let mut run = Run {
         key: start.key,
@@ -73,7 +78,11 @@ pub(super) async fn follow(start: Start, spawned: Spawned, control: UnboundedRec
         grace: start.grace,
         child,
         control,
-        outgoing: Some(Message::Started { key: start.key, at, pid: pid.as_raw_nonzero().get().unsigned_abs() }),
+        outgoing: Some(Message::Started {
+            key: start.key,
+            at,
+            pid: pid.as_raw_nonzero().get().unsigned_abs(),
+        }),
         kept: Kept::new(start.output_limit),
         deadline: start.active_deadline.and_then(|deadline| since.checked_add(deadline)),
         stopping: Stopping::No,
@@ -105,7 +114,8 @@ pub(super) async fn follow(start: Start, spawned: Spawned, control: UnboundedRec
     while let Some(bytes) = run.kept.next_piece(MAX_PIECE) {
         run.send(Message::Tail { key: run.key, bytes }).await;
     }
-    run.send(Message::Ended { key: run.key, started: Some(at), at: ended, result, stopped: run.reason, cut }).await;
+    run.send(Message::Ended { key: run.key, started: Some(at), at: ended, result, stopped: run.reason, cut })
+        .await;
 }
 
 /// What becomes readable when a process has ended, and what it writes.
@@ -199,14 +209,20 @@ impl Run {
         let kill_at = Instant::now().checked_add(self.grace.min(grace));
         match self.stopping {
             Stopping::No => {
-                groups::signal(self.group, Signal::TERM);
-                // A stopped process takes nothing but SIGKILL until it is continued.
-                groups::signal(self.group, Signal::CONT);
+                self.terminate();
                 self.stopping = Stopping::Asked(kill_at);
             }
-            Stopping::Asked(before) => self.stopping = Stopping::Asked(before.into_iter().chain(kill_at).min()),
+            Stopping::Asked(before) => {
+                self.stopping = Stopping::Asked(before.into_iter().chain(kill_at).min());
+            }
             Stopping::Killed => {}
         }
+    }
+
+    fn terminate(&self) {
+        groups::signal(self.group, Signal::TERM);
+        // A stopped process takes nothing but SIGKILL until it is continued.
+        groups::signal(self.group, Signal::CONT);
     }
 
     /// What the command's own process left in its group is ended too.
@@ -218,8 +234,11 @@ impl Run {
         }
         let since = Instant::now();
         self.rest = Some(Rest { since, next: since + LOOK_FIRST, after: LOOK_FIRST });
-        if let Stopping::No = self.stopping {
-            self.ask_to_end(Duration::MAX);
+        match self.stopping {
+            Stopping::No => self.ask_to_end(Duration::MAX),
+            // Once more: a shell that was just forking has taken the first for what it forked.
+            Stopping::Asked(_) => self.terminate(),
+            Stopping::Killed => {}
         }
     }
 

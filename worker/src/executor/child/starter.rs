@@ -118,7 +118,8 @@ fn find(name: &str, working_dir: Option<&Path>, start: &Start) -> Result<PathBuf
     if name.contains('/') {
         return Ok(PathBuf::from(name));
     }
-    let path = start.env.iter().rev().find(|(variable, _)| variable == "PATH").map(|(_, value)| value.as_str());
+    let path =
+        start.env.iter().rev().find(|(variable, _)| variable == "PATH").map(|(_, value)| value.as_str());
     let folders = path.map(std::env::split_paths).into_iter().flatten();
     // A relative folder counts from where the command starts.
     let from = |folder: PathBuf| working_dir.map_or(folder.clone(), |working_dir| working_dir.join(folder));

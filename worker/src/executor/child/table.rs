@@ -76,12 +76,8 @@ enum Fenced {
 }
 
 impl State {
-    fn passed_fence(&self) -> Option<Fence> {
-        self.fence.filter(|fence| Boottime::now() >= fence.deadline)
-    }
-
-    fn exclusive(&self) -> impl Iterator<Item = &Entry> {
-        self.runs.values().filter(|entry| entry.exclusive)
+    fn is_past_fence(&self) -> bool {
+        self.fence.is_some_and(|fence| Boottime::now() >= fence.deadline)
     }
 }
 
@@ -128,12 +124,13 @@ impl Table {
     /// The instant of a run has come. Says whether it is to be spawned now: not if it was stopped, or is past the fence.
     pub(super) fn begin(&self, key: RunKey) -> bool {
         let mut state = self.lock();
-        let fenced = state.passed_fence().is_some();
+        let fenced = state.is_past_fence();
         let Some(entry) = state.runs.get_mut(&key) else { return false };
-        entry.stage = Stage::Starting;
         if fenced {
             self.refuse(key, stopped_before(StopReason::Fence), Some(StopReason::Fence));
             state.runs.remove(&key);
+        } else {
+            entry.stage = Stage::Starting;
         }
         !fenced
     }
@@ -141,12 +138,12 @@ impl Table {
     /// It was spawned. What happened meanwhile, and could not reach its group, happens now.
     pub(super) fn started(&self, key: RunKey, group: Pid) {
         let mut state = self.lock();
-        let (closed, fence) = (state.closed, state.passed_fence());
+        let (closed, fenced) = (state.closed, state.is_past_fence());
         let Some(entry) = state.runs.get_mut(&key) else { return };
         entry.stage = Stage::Running(group);
         if closed {
             entry.kill();
-        } else if entry.exclusive && fence.is_some() {
+        } else if entry.exclusive && fenced {
             entry.stop(StopReason::Fence, Duration::ZERO);
         }
     }
@@ -173,26 +170,28 @@ impl Table {
     }
 
     pub(super) fn stop(&self, key: RunKey, reason: StopReason) {
-        self.stop_these(reason, Duration::MAX, |other, _| *other == key);
+        let mut state = self.lock();
+        if let Some(entry) = state.runs.get(&key)
+            && !self.stop_one(key, entry, reason, Duration::MAX)
+        {
+            state.runs.remove(&key);
+        }
     }
 
     pub(super) fn stop_all(&self, grace: Duration) {
-        self.lock().stopping = true;
-        self.stop_these(StopReason::Shutdown, grace, |_, _| true);
+        let mut state = self.lock();
+        state.stopping = true;
+        state.runs.retain(|key, entry| self.stop_one(*key, entry, StopReason::Shutdown, grace));
     }
 
-    fn stop_these(&self, reason: StopReason, grace: Duration, these: impl Fn(&RunKey, &Entry) -> bool) {
-        self.lock().runs.retain(|key, entry| {
-            if !these(key, entry) {
-                return true;
-            }
-            if entry.stage == Stage::Waiting {
-                self.refuse(*key, stopped_before(reason), Some(reason));
-                return false;
-            }
-            entry.stop(reason, grace);
-            true
-        });
+    /// Says whether it is to be kept: one that waits is over at once.
+    fn stop_one(&self, key: RunKey, entry: &Entry, reason: StopReason, grace: Duration) -> bool {
+        if entry.stage == Stage::Waiting {
+            self.refuse(key, stopped_before(reason), Some(reason));
+            return false;
+        }
+        entry.stop(reason, grace);
+        true
     }
 
     /// Reports a run that never was. It does so in the runtime, because there may be no room for the message yet.
@@ -226,15 +225,15 @@ impl Table {
             let sleep = match state.fenced {
                 Fenced::No if now >= deadline => {
                     state.fenced = Fenced::Stopped;
-                    drop(state);
-                    self.stop_these(StopReason::Fence, grace, |_, entry| entry.exclusive);
-                    state = self.lock();
+                    state.runs.retain(|key, entry| {
+                        !entry.exclusive || self.stop_one(*key, entry, StopReason::Fence, grace)
+                    });
                     continue;
                 }
                 Fenced::No => deadline.0.saturating_sub(now.0),
                 Fenced::Stopped if now >= kill_at => {
                     state.fenced = Fenced::Killed;
-                    state.exclusive().for_each(Entry::kill);
+                    state.runs.values().filter(|entry| entry.exclusive).for_each(Entry::kill);
                     continue;
                 }
                 Fenced::Stopped => kill_at.0.saturating_sub(now.0),

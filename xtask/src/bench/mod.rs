@@ -1,0 +1,104 @@
+//! `cargo xtask bench`: speed and memory of the release program, beside a baseline measured in the same run.
+//!
+//! The baseline of starts is a bare loop: sleep until the instant, spawn the same commands one after the other. Rounds
+//! of the loop and of the program alternate, so that what else the machine does meets both. Nothing is asserted: the
+//! machines differ, and the ratios are for people to read.
+
+mod idle;
+mod process;
+mod starts;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, bail};
+use clap::ValueEnum;
+
+pub(crate) use starts::stamp;
+
+use crate::root;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// What to measure; everything unless given
+    #[arg(value_enum)]
+    benches: Vec<Bench>,
+    /// start-delay: how many jobs are due each second
+    #[arg(long, default_value_t = 100)]
+    jobs: usize,
+    /// start-delay: seconds of each of the four rounds
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Bench {
+    /// How late commands start that are due each second
+    StartDelay,
+    /// How many commands a second start that are due at one instant
+    Spawns,
+    /// Load time, memory and CPU of 10,000 and 100,000 jobs of which none is due
+    Idle,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let program = build()?;
+    let all = arguments.benches.is_empty();
+    let wanted = |bench| all || arguments.benches.contains(&bench);
+    if wanted(Bench::StartDelay) {
+        starts::delay(&program, arguments.jobs, arguments.seconds)?;
+    }
+    if wanted(Bench::Spawns) {
+        starts::spawns(&program, 2000)?;
+    }
+    if wanted(Bench::Idle) {
+        idle::idle(&program)?;
+    }
+    Ok(())
+}
+
+/// The release program.
+fn build() -> anyhow::Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args(["build", "--release", "-p", "cronctl", "--locked"])
+        .current_dir(root())
+        .status()?;
+    if !status.success() {
+        bail!("cronctl could not be built");
+    }
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    Ok(target.join("release/cronctl"))
+}
+
+/// A folder of its own, removed with everything in it when this is dropped.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> anyhow::Result<Self> {
+        let path = std::env::temp_dir().join(format!("crontab-bench-{}", std::process::id()));
+        std::fs::create_dir(&path).with_context(|| format!("{} can't be made", path.display()))?;
+        Ok(Self(path))
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(why) = std::fs::remove_dir_all(&self.0) {
+            eprintln!("{} was not removed: {why}", self.0.display());
+        }
+    }
+}
+
+/// One job of a manifest.
+fn manifest(name: &str, schedule: &str, exec: &[&str]) -> String {
+    let words = exec.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(", ");
+    format!(
+        "apiVersion: crontab.dev/v1alpha1\nkind: NodeCronJob\nmetadata:\n  name: {name}\nspec:\n  schedule: {schedule:?}\n  \
+         template:\n    exec: [{words}]\n---\n"
+    )
+}
