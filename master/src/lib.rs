@@ -6,7 +6,7 @@
 //! - The **page** at `/` is built on both. Everything it needs is compiled in; it asks no other host.
 //!
 //! Whoever can reach the port can run any command: there is no login here, so it is for loopback. What guards it there
-//! against other pages in the same browser is in [`mod@guard`].
+//! against other pages in the same browser is in `guard`.
 //!
 //! Not here: running anything (`worker`), and resources of a cluster.
 

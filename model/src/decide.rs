@@ -80,7 +80,10 @@ pub fn decide(now: UnixMillis, lead: Duration, job: &Job, seen: &Seen<'_>) -> De
         return Decision::Arm { slot: Slot(now), skipped: Vec::new() };
     };
     if let Some(former) = cursor.armed_for {
-        return Decision::Arm { slot: Slot(now).max(cursor.slot), skipped: owed(&job.name, former, cursor.slot, now) };
+        return Decision::Arm {
+            slot: Slot(now).max(cursor.slot),
+            skipped: owed(&job.name, former, cursor.slot, now),
+        };
     }
     if job.suspend {
         return Decision::Wait(None);
@@ -100,7 +103,10 @@ pub fn decide(now: UnixMillis, lead: Duration, job: &Job, seen: &Seen<'_>) -> De
 
     // `first` is due, so there is a latest due slot: itself or a later one.
     let latest = job.schedule.previous_before(now + Duration::from_millis(1)).unwrap_or(first).max(first);
-    let all = |reason| Decision::Skip { slot: Slot(latest), skipped: vec![stretch(&job.schedule, first, latest, reason)] };
+    let all = |reason| Decision::Skip {
+        slot: Slot(latest),
+        skipped: vec![stretch(&job.schedule, first, latest, reason)],
+    };
     if held {
         return all(SkipReason::Overlap);
     }
@@ -139,7 +145,8 @@ fn owed(job: &JobName, former: &Timetable, after: Slot, now: UnixMillis) -> Vec<
 
 /// The slots from `from` to `to`, both included.
 fn stretch(schedule: &Schedule, from: UnixMillis, to: UnixMillis, reason: SkipReason) -> Skipped {
-    let slots = std::iter::successors(Some(from), |slot| schedule.next_after(*slot)).take_while(|slot| *slot <= to);
+    let slots =
+        std::iter::successors(Some(from), |slot| schedule.next_after(*slot)).take_while(|slot| *slot <= to);
     let count = slots.take(COUNTED_SLOTS as usize + 1).count();
     let count = u32::try_from(count).ok().filter(|count| *count <= COUNTED_SLOTS);
     Skipped { from: Slot(from), to: Slot(to), count, reason }

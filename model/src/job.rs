@@ -10,8 +10,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::schedule::{Dialect, Schedule, ScheduleError, TimeZone, ZoneError};
 use crate::JobName;
+use crate::schedule::{Dialect, Schedule, ScheduleError, TimeZone, ZoneError};
 
 /// The longest command, in bytes. Linux takes 131,071 bytes in one argument; the rest is left for what a shell or a
 /// wrapper puts before it.
@@ -76,7 +76,11 @@ impl Command {
 /// Quotes a word the way POSIX shells read it back.
 fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./_-".contains(c);
-    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }
 
 /// Where a job comes from. A job without an owner was put by hand or by the legacy page, and nobody takes it back.
@@ -301,12 +305,16 @@ impl Job {
         } = template;
 
         let zone = TimeZone::parse(&time_zone).map_err(JobError::Zone)?;
-        let schedule = Schedule::parse(&schedule, Dialect::Standard, zone, &name).map_err(JobError::Schedule)?;
+        let schedule =
+            Schedule::parse(&schedule, Dialect::Standard, zone, &name).map_err(JobError::Schedule)?;
         let command = check_command(command, exec, shell)?;
         check_env(&env)?;
         if let Some(dir) = working_dir.as_deref() {
             if !dir.starts_with('/') {
-                return Err(JobError::at("template.workingDir", "workingDir must be an absolute path; write one such as /srv"));
+                return Err(JobError::at(
+                    "template.workingDir",
+                    "workingDir must be an absolute path; write one such as /srv",
+                ));
             }
             no_nul("template.workingDir", dir)?;
         }
@@ -315,11 +323,15 @@ impl Job {
             ("template.activeDeadlineSeconds", active_deadline_seconds),
         ] {
             if value == Some(0) {
-                return Err(JobError::at(field, "0 seconds would leave no time at all; write 1 or more, or leave it out"));
+                return Err(JobError::at(
+                    field,
+                    "0 seconds would leave no time at all; write 1 or more, or leave it out",
+                ));
             }
         }
         if output.limit_bytes > MAX_OUTPUT_BYTES {
-            let message = format!("at most {MAX_OUTPUT_BYTES} bytes of output are kept; write a smaller limit");
+            let message =
+                format!("at most {MAX_OUTPUT_BYTES} bytes of output are kept; write a smaller limit");
             return Err(JobError::at("template.output.limitBytes", message));
         }
         let seconds = |s: u32| Duration::from_secs(u64::from(s));
@@ -351,7 +363,8 @@ impl Job {
     /// A job in the form of the replaced system: a line, and an expression in the legacy dialect read in `zone`.
     /// Everything else has its default.
     pub fn legacy(name: JobName, command: String, cron_expr: &str, zone: TimeZone) -> Result<Self, JobError> {
-        let schedule = Schedule::parse(cron_expr, Dialect::Legacy, zone, &name).map_err(JobError::Schedule)?;
+        let schedule =
+            Schedule::parse(cron_expr, Dialect::Legacy, zone, &name).map_err(JobError::Schedule)?;
         let command = check_command(Some(command), Vec::new(), Vec::new())?;
         Ok(Self {
             name,
@@ -371,7 +384,11 @@ impl Job {
     }
 }
 
-fn check_command(command: Option<String>, exec: Vec<String>, shell: Vec<String>) -> Result<Command, JobError> {
+fn check_command(
+    command: Option<String>,
+    exec: Vec<String>,
+    shell: Vec<String>,
+) -> Result<Command, JobError> {
     let too_long = |field: &str, bytes: usize| {
         let message = format!(
             "the command has {bytes} bytes; at most {MAX_COMMAND_BYTES} are allowed: put it into a script and write the script's path"
@@ -396,7 +413,10 @@ fn check_command(command: Option<String>, exec: Vec<String>, shell: Vec<String>)
             }
             no_nul("template.command", &line)?;
             if shell.first().is_some_and(String::is_empty) {
-                return Err(JobError::at("template.shell[0]", "the shell is empty; write a program such as /bin/bash"));
+                return Err(JobError::at(
+                    "template.shell[0]",
+                    "the shell is empty; write a program such as /bin/bash",
+                ));
             }
             for (i, word) in shell.iter().enumerate() {
                 no_nul(&format!("template.shell[{i}]"), word)?;
@@ -405,7 +425,10 @@ fn check_command(command: Option<String>, exec: Vec<String>, shell: Vec<String>)
         }
         (None, false) => {
             if !shell.is_empty() {
-                return Err(JobError::at("template.shell", "exec runs without a shell; remove shell, or write command instead of exec"));
+                return Err(JobError::at(
+                    "template.shell",
+                    "exec runs without a shell; remove shell, or write command instead of exec",
+                ));
             }
             if exec[0].is_empty() {
                 return Err(JobError::at("template.exec[0]", "the program is empty; write its path or name"));
@@ -424,7 +447,8 @@ fn check_command(command: Option<String>, exec: Vec<String>, shell: Vec<String>)
 
 /// Nearly every job has the default shell: all of them share one value.
 fn shared_shell(shell: Vec<String>) -> Arc<[String]> {
-    static DEFAULT: std::sync::LazyLock<Arc<[String]>> = std::sync::LazyLock::new(|| ["/bin/sh".to_owned(), "-c".to_owned()].into());
+    static DEFAULT: std::sync::LazyLock<Arc<[String]>> =
+        std::sync::LazyLock::new(|| ["/bin/sh".to_owned(), "-c".to_owned()].into());
     if shell.is_empty() || shell == **DEFAULT { Arc::clone(&DEFAULT) } else { shell.into() }
 }
 
@@ -436,11 +460,14 @@ fn check_env(env: &[EnvVar]) -> Result<(), JobError> {
         let head = |c: char| c.is_ascii_alphabetic() || c == '_';
         let tail = |c: char| c.is_ascii_alphanumeric() || c == '_';
         if !name.starts_with(head) || !name.chars().all(tail) {
-            let message = format!("{name:?} is not a variable's name; use letters, digits and _, and begin with a letter or _");
+            let message = format!(
+                "{name:?} is not a variable's name; use letters, digits and _, and begin with a letter or _"
+            );
             return Err(JobError::at(field, message));
         }
         if name.starts_with("CRON_") {
-            let message = format!("{name}: names that begin with CRON_ are set by the worker; choose another");
+            let message =
+                format!("{name}: names that begin with CRON_ are set by the worker; choose another");
             return Err(JobError::at(field, message));
         }
         if !names.insert(name) {
@@ -450,7 +477,9 @@ fn check_env(env: &[EnvVar]) -> Result<(), JobError> {
         bytes += name.len() + value.len() + 2;
     }
     if bytes > MAX_ENV_BYTES {
-        let message = format!("the variables have {bytes} bytes; at most {MAX_ENV_BYTES} are allowed: put large values into a file");
+        let message = format!(
+            "the variables have {bytes} bytes; at most {MAX_ENV_BYTES} are allowed: put large values into a file"
+        );
         return Err(JobError::at("template.env", message));
     }
     Ok(())
@@ -460,6 +489,9 @@ fn check_env(env: &[EnvVar]) -> Result<(), JobError> {
 fn no_nul(field: &str, text: &str) -> Result<(), JobError> {
     match text.find('\0') {
         None => Ok(()),
-        Some(at) => Err(JobError::at(field, format!("there is a NUL byte at offset {at}; no program can be given one: remove it"))),
+        Some(at) => Err(JobError::at(
+            field,
+            format!("there is a NUL byte at offset {at}; no program can be given one: remove it"),
+        )),
     }
 }

@@ -65,7 +65,8 @@ pub enum Folder {
 
 impl Folder {
     /// Every folder.
-    pub const ALL: [Self; 6] = [Self::Jobs, Self::Cursors, Self::Runs, Self::Statuses, Self::Workers, Self::Kills];
+    pub const ALL: [Self; 6] =
+        [Self::Jobs, Self::Cursors, Self::Runs, Self::Statuses, Self::Workers, Self::Kills];
 
     fn name(self) -> &'static str {
         match self {
@@ -85,7 +86,9 @@ pub struct KeyPrefix(String);
 
 /// A text that can't be a prefix.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("the key prefix {0:?} can't be used; write one such as /cron: it begins with a slash, does not end with one, and has no control characters")]
+#[error(
+    "the key prefix {0:?} can't be used; write one such as /cron: it begins with a slash, does not end with one, and has no control characters"
+)]
 pub struct PrefixError(String);
 
 /// Why a key is not one of ours.
@@ -110,7 +113,9 @@ impl KeyPrefix {
     pub fn new(text: &str) -> Result<Self, PrefixError> {
         let inner = text.strip_prefix('/').filter(|rest| !rest.is_empty() && !rest.ends_with('/'));
         match inner {
-            Some(rest) if !rest.chars().any(char::is_control) && !text.contains("//") => Ok(Self(format!("{text}/"))),
+            Some(rest) if !rest.chars().any(char::is_control) && !text.contains("//") => {
+                Ok(Self(format!("{text}/")))
+            }
             _ => Err(PrefixError(text.to_owned())),
         }
     }
@@ -253,7 +258,15 @@ mod tests {
     #[test]
     fn keys_of_others_are_not_ours() {
         let prefix = KeyPrefix::default();
-        for text in ["/cron", "/cron/", "/cronjobs/a", "/other/jobs/a", "/cron/unknown/a", "/cron/runs/a/-/x", "/cron/workers/"] {
+        for text in [
+            "/cron",
+            "/cron/",
+            "/cronjobs/a",
+            "/other/jobs/a",
+            "/cron/unknown/a",
+            "/cron/runs/a/-/x",
+            "/cron/workers/",
+        ] {
             assert_eq!(prefix.decode(text), Err(KeyError::Unknown), "{text}");
         }
         assert_eq!(prefix.decode("/cron/jobs/"), Err(KeyError::Name(NameError::Empty)));

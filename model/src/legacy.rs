@@ -6,10 +6,10 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::JobName;
 use crate::job::{Job, JobError, JobSpec, Owner};
 use crate::record::RunRecord;
 use crate::schedule::TimeZone;
-use crate::JobName;
 
 /// The largest value that is read as a job. etcd refuses requests beyond 1.5 MiB by default.
 pub const MAX_VALUE_BYTES: usize = 1 << 20;

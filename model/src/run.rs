@@ -208,7 +208,9 @@ mod tests {
 
     #[test]
     fn texts_that_are_no_run_ids_are_refused() {
-        for text in ["", "-", "1764000000000", "1764000000000-1F2E3D4C5B6A7988", "../1764000000000-1f2e3d4c5b6a7988"] {
+        for text in
+            ["", "-", "1764000000000", "1764000000000-1F2E3D4C5B6A7988", "../1764000000000-1f2e3d4c5b6a7988"]
+        {
             assert_eq!(text.parse::<RunId>(), Err(RunIdError), "{text:?}");
         }
     }

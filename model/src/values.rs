@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::UnixMillis;
 use crate::job::Job;
 use crate::run::{Outcome, Revision, RunId, SessionId, SkipReason, Skipped, Slot};
 use crate::schedule::Dialect;
-use crate::UnixMillis;
 
 /// How many outcomes a [`JobStatus`] remembers.
 pub const RECENT_OUTCOMES: usize = 16;
@@ -126,7 +126,9 @@ impl JobStatus {
         self.last_schedule_time = self.last_schedule_time.max(Some(run.slot));
         let last = match run.outcome {
             Outcome::Succeeded => &mut self.last_successful_time,
-            Outcome::Failed | Outcome::TimedOut | Outcome::Killed | Outcome::Lost => &mut self.last_failure_time,
+            Outcome::Failed | Outcome::TimedOut | Outcome::Killed | Outcome::Lost => {
+                &mut self.last_failure_time
+            }
         };
         *last = (*last).max(Some(run.ended));
         if self.recent.len() >= RECENT_OUTCOMES {

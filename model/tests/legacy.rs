@@ -83,9 +83,19 @@ fn a_record_becomes_the_legacy_log_document() {
 
 #[test]
 fn answers_have_the_legacy_envelope() {
-    let job = LegacyJob { name: "backup".to_owned(), command: "a && b".to_owned(), cron_expr: "0 3 * * *".to_owned() };
-    assert_eq!(serde_json::to_string(&Answer::success(Some(vec![job]))).unwrap(), golden!("answer-list.json"));
-    assert_eq!(serde_json::to_string(&Answer::<()>::failure("no such job")).unwrap(), golden!("answer-failure.json"));
+    let job = LegacyJob {
+        name: "backup".to_owned(),
+        command: "a && b".to_owned(),
+        cron_expr: "0 3 * * *".to_owned(),
+    };
+    assert_eq!(
+        serde_json::to_string(&Answer::success(Some(vec![job]))).unwrap(),
+        golden!("answer-list.json")
+    );
+    assert_eq!(
+        serde_json::to_string(&Answer::<()>::failure("no such job")).unwrap(),
+        golden!("answer-failure.json")
+    );
 }
 
 #[test]
@@ -111,7 +121,8 @@ fn values_that_are_no_jobs_are_refused_with_a_sentence() {
         (r#"{"command":"true","cronExpr":"61 * * * *"}"#, "61"),
         (r#"{"command":"a\u0000b","cronExpr":"* * * * *"}"#, "NUL"),
     ] {
-        let error = JobValue::from_bytes(value.as_bytes()).unwrap().into_job(name("a"), TimeZone::UTC).unwrap_err();
+        let error =
+            JobValue::from_bytes(value.as_bytes()).unwrap().into_job(name("a"), TimeZone::UTC).unwrap_err();
         assert!(error.explain().contains(sentence), "{value}: {}", error.explain());
     }
 }

@@ -172,6 +172,8 @@ pub trait Tree: Clone + Send + Sync + 'static {
 
     /// Follows some folders for as long as the receiver lives. The channel is bounded; a slow follower is told
     /// [`Follow::Again`] instead of being waited for. It ends when the store is closed.
+    ///
+    /// To be called within a tokio runtime, on which the follower then runs.
     fn follow(&self, folders: &[Folder]) -> mpsc::Receiver<Follow>;
 
     /// Registers a worker under its session id, which must be new. The registration ends with the process, however

@@ -106,6 +106,7 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
     /// Works until it is told to stop, or until the store is closed.
     pub(crate) async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Order>) {
         let mut changes = self.tree.follow(&protocol::FOLLOWED);
+        let mut owned = true;
         loop {
             self.look_at_what_is_due();
             self.tell_ready();
@@ -114,7 +115,14 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
             }
             let sleep = self.until_next();
             tokio::select! {
-                order = orders.recv() => self.take_order(order.unwrap_or(Order::Stop { grace: Duration::MAX })),
+                order = orders.recv(), if owned => match order {
+                    Some(order) => self.take_order(order),
+                    // Its owner is gone, and nobody could end it any more.
+                    None => {
+                        owned = false;
+                        self.stop(Duration::MAX);
+                    }
+                },
                 change = changes.recv(), if self.give_up.is_none() => match change {
                     Some(change) => self.take_change(change),
                     None => self.stop(Duration::MAX),
@@ -143,7 +151,8 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
             Some(at) if self.in_flight.len() < MOST_IN_FLIGHT => at.since(now()),
             _ => LONGEST_SLEEP,
         };
-        let until_end = self.give_up.map_or(LONGEST_SLEEP, |end| end.saturating_duration_since(Instant::now()));
+        let until_end =
+            self.give_up.map_or(LONGEST_SLEEP, |end| end.saturating_duration_since(Instant::now()));
         until_due.min(until_end).min(LONGEST_SLEEP)
     }
 
@@ -172,7 +181,8 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
 
     /// No more claims; what runs is asked to end, and what can't be recorded by `give_up` is left to the next start.
     fn stop(&mut self, grace: Duration) {
-        let longest = self.runs.alive().map(|(_, running)| running.job.grace.min(grace)).max().unwrap_or_default();
+        let longest =
+            self.runs.alive().map(|(_, running)| running.job.grace.min(grace)).max().unwrap_or_default();
         self.give_up = Some(Instant::now() + longest + LAST_WRITES);
         if let Some(executor) = &self.executor {
             executor.stop_all(grace);
@@ -244,7 +254,6 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
     }
 
     fn report_malformed(&self, what: Malformed) {
-        tracing::warn!(key = %what.key, why = %what.message, "something in the job tree can't be used");
         self.tell(Report::Malformed(Arc::new(what)));
     }
 
@@ -255,14 +264,12 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
 
     fn take_trouble(&mut self, Trouble(why): Trouble) {
         if !std::mem::replace(&mut self.troubled, true) {
-            tracing::error!(%why, "the store does not take writes; trying again until it does");
             self.tell(Report::Trouble(why));
         }
     }
 
     fn over_trouble(&mut self) {
         if std::mem::take(&mut self.troubled) {
-            tracing::info!("the store takes writes again");
             self.tell(Report::Recovered);
         }
     }
@@ -322,7 +329,14 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
         }
     }
 
-    fn claim(&mut self, job: Arc<Job>, known: protocol::Known, slot: Slot, skipped: Vec<Skipped>, claimed: UnixMillis) {
+    fn claim(
+        &mut self,
+        job: Arc<Job>,
+        known: protocol::Known,
+        slot: Slot,
+        skipped: Vec<Skipped>,
+        claimed: UnixMillis,
+    ) {
         let (run, txn) =
             protocol::claim(&job, known, &self.session, &self.config.node, slot, skipped.clone(), claimed);
         self.view.entry(&job.name).deciding += 1;
@@ -366,7 +380,8 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
         if entry.is_litter() {
             entry.deciding += 1;
             let (tree, txn, name) = (self.tree.clone(), protocol::collect(name), name.clone());
-            self.in_flight.push(async move { Reply::Collected { reply: tree.commit(txn).await, name } }.boxed());
+            self.in_flight
+                .push(async move { Reply::Collected { reply: tree.commit(txn).await, name } }.boxed());
         } else {
             self.view.forget_if_gone(name);
         }
@@ -413,7 +428,8 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
             status_seen: entry.known().status,
             by: By::Holder,
         };
-        let (tree, log, trouble, token) = (self.tree.clone(), self.log.clone(), self.trouble.clone(), running.token);
+        let (tree, log, trouble, token) =
+            (self.tree.clone(), self.log.clone(), self.trouble.clone(), running.token);
         let future = async move {
             let finished = finish::finish(tree, log, ended, trouble).await;
             Reply::Finished { token, finished: Box::new(finished) }
@@ -450,12 +466,17 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
         tracing::error!(%why, "the executor ended; its commands are lost, a new one is started");
         self.executor = None;
         crate::executor::kill_escapees(&self.session.id.0);
-        let lost: Vec<Running> = self.runs.alive().map(|(_, running)| {
-            running.ending = true;
-            running.clone()
-        }).collect();
+        let lost: Vec<Running> = self
+            .runs
+            .alive()
+            .map(|(_, running)| {
+                running.ending = true;
+                running.clone()
+            })
+            .collect();
         for running in lost {
-            let message = format!("the executor ended while the command ran ({why}); how far it came is not known");
+            let message =
+                format!("the executor ended while the command ran ({why}); how far it came is not known");
             let record = running.lost(&self.config.node, &self.session.id, now(), message);
             self.finish(&running, record);
         }

@@ -73,7 +73,12 @@ pub(crate) async fn finish<T: Tree, L: RunLog>(
             }
             Ok(reply) => {
                 let Some(status) = ended.still_ours(&tree, &reply.found) else {
-                    return Finished { record: ended.record, skipped, status: None, revision: reply.revision };
+                    return Finished {
+                        record: ended.record,
+                        skipped,
+                        status: None,
+                        revision: reply.revision,
+                    };
                 };
                 (ended.status, ended.status_seen) = status;
             }
@@ -127,7 +132,11 @@ impl Ended {
     }
 
     /// The present status, if the run is still there under our token and only the status had moved.
-    fn still_ours<T: Tree>(&self, tree: &T, found: &[store::KeyValue]) -> Option<(Option<Box<JobStatus>>, Revision)> {
+    fn still_ours<T: Tree>(
+        &self,
+        tree: &T,
+        found: &[store::KeyValue],
+    ) -> Option<(Option<Box<JobStatus>>, Revision)> {
         let key = |key| tree.prefix().encode(&key);
         let run = key(model::keys::Key::Run(self.name().clone(), self.record.run.clone()));
         found.iter().find(|pair| pair.key == run && pair.modified == self.token)?;

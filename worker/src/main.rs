@@ -83,7 +83,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     if asked { Ok(()) } else { anyhow::bail!("the worker ended by itself; its log says why") }
 }
 
-/// One line for each run and each stretch of skipped slots. What the engine reports besides, it logs itself.
+/// One line for each thing that happens.
 async fn log_reports(mut reports: broadcast::Receiver<Report>) {
     loop {
         match reports.recv().await {
@@ -102,8 +102,16 @@ async fn log_reports(mut reports: broadcast::Receiver<Report>) {
                 reason = %record.skipped.reason,
                 "slots were skipped"
             ),
-            Ok(Report::Malformed(_) | Report::Trouble(_) | Report::Recovered) => {}
-            Err(broadcast::error::RecvError::Lagged(missed)) => tracing::warn!(missed, "reports were not logged"),
+            Ok(Report::Malformed(what)) => {
+                tracing::warn!(key = %what.key, why = %what.message, "something in the job tree can't be used");
+            }
+            Ok(Report::Trouble(why)) => {
+                tracing::error!(%why, "the store takes no writes; trying again until it does")
+            }
+            Ok(Report::Recovered) => tracing::info!("the store takes writes again"),
+            Err(broadcast::error::RecvError::Lagged(missed)) => {
+                tracing::warn!(missed, "reports were not logged")
+            }
             Err(broadcast::error::RecvError::Closed) => return,
         }
     }

@@ -91,17 +91,34 @@ impl Running {
             output.head.append(&mut output.tail);
         }
         let started = started.or(self.started);
-        RunRecord { exit_status, signal, output, ..self.outline(node, session, started, at, outcome, message) }
+        RunRecord {
+            exit_status,
+            signal,
+            output,
+            ..self.outline(node, session, started, at, outcome, message)
+        }
     }
 
     /// The record of an end that nobody saw.
-    pub(crate) fn lost(&self, node: &str, session: &SessionId, now: UnixMillis, message: String) -> RunRecord {
+    pub(crate) fn lost(
+        &self,
+        node: &str,
+        session: &SessionId,
+        now: UnixMillis,
+        message: String,
+    ) -> RunRecord {
         let output = Output { head: self.head.clone(), cut: 0, tail: Vec::new() };
         RunRecord { output, ..self.outline(node, session, self.started, now, Outcome::Lost, message) }
     }
 
     /// The record of a run whose command was not given to the executor.
-    pub(crate) fn never_started(&self, node: &str, session: &SessionId, now: UnixMillis, message: String) -> RunRecord {
+    pub(crate) fn never_started(
+        &self,
+        node: &str,
+        session: &SessionId,
+        now: UnixMillis,
+        message: String,
+    ) -> RunRecord {
         self.outline(node, session, None, now, Outcome::Killed, message)
     }
 
@@ -139,7 +156,9 @@ impl Running {
             Some(StopReason::Killed) => {
                 return (Outcome::Killed, self.stopped.unwrap_or("killed on request").to_owned());
             }
-            Some(StopReason::Shutdown) => return (Outcome::Killed, "killed because the worker was stopped".to_owned()),
+            Some(StopReason::Shutdown) => {
+                return (Outcome::Killed, "killed because the worker was stopped".to_owned());
+            }
             Some(StopReason::Fence) => {
                 return (Outcome::Killed, "killed because the worker lost its session".to_owned());
             }
@@ -152,7 +171,9 @@ impl Running {
         match result {
             ExitResult::Exited(0) => (Outcome::Succeeded, String::new()),
             ExitResult::Exited(status) => (Outcome::Failed, format!("exit status {status}")),
-            ExitResult::Signaled(signal) => (Outcome::Failed, format!("ended by signal {signal}{}", signal_name(*signal))),
+            ExitResult::Signaled(signal) => {
+                (Outcome::Failed, format!("ended by signal {signal}{}", signal_name(*signal)))
+            }
             ExitResult::NotStarted(why) => (Outcome::Failed, why.clone()),
         }
     }

@@ -124,7 +124,8 @@ impl Entry {
 
     /// Nothing of it is in the tree, and nothing of it runs.
     fn is_gone(&self) -> bool {
-        let Self { definition, cursor, status, foreign, runs_as_of: _, kill: _, running, deciding, due: _ } = self;
+        let Self { definition, cursor, status, foreign, runs_as_of: _, kill: _, running, deciding, due: _ } =
+            self;
         !definition.exists
             && !cursor.exists
             && !status.exists
@@ -237,7 +238,8 @@ impl View {
 
     /// The jobs of which that session holds runs.
     pub(crate) fn jobs_run_by(&self, session: &SessionId) -> Vec<JobName> {
-        let holds = |foreign: &ForeignRun| foreign.active.as_ref().is_some_and(|active| active.session == *session);
+        let holds =
+            |foreign: &ForeignRun| foreign.active.as_ref().is_some_and(|active| active.session == *session);
         let jobs = self.entries.iter().filter(|(_, entry)| entry.foreign.iter().any(holds));
         jobs.map(|(name, _)| name.clone()).collect()
     }
@@ -257,7 +259,12 @@ impl View {
     }
 
     /// Takes in what a refused transaction found about one job: what it did not find does not exist at `revision`.
-    pub(crate) fn refresh(&mut self, name: &JobName, found: &[KeyValue], revision: Revision) -> Vec<Malformed> {
+    pub(crate) fn refresh(
+        &mut self,
+        name: &JobName,
+        found: &[KeyValue],
+        revision: Revision,
+    ) -> Vec<Malformed> {
         let (mut job, mut cursor, mut status, mut runs) = (false, false, false, Vec::new());
         let mut malformed = Vec::new();
         for pair in found {
@@ -307,8 +314,20 @@ impl View {
             Key::Cursor(name) => {
                 let entry = self.entry(&name);
                 match protocol::read(pair) {
-                    Ok(cursor) => if entry.set_cursor(revision, Some(cursor)) { News::Job(name) } else { News::None },
-                    Err(why) => if entry.cursor.set_unreadable(revision) { unreadable(name, &why) } else { News::None },
+                    Ok(cursor) => {
+                        if entry.set_cursor(revision, Some(cursor)) {
+                            News::Job(name)
+                        } else {
+                            News::None
+                        }
+                    }
+                    Err(why) => {
+                        if entry.cursor.set_unreadable(revision) {
+                            unreadable(name, &why)
+                        } else {
+                            News::None
+                        }
+                    }
                 }
             }
             Key::Status(name) => {
@@ -319,7 +338,13 @@ impl View {
                         entry.status.set(revision, Some(Box::new(status)));
                         News::None
                     }
-                    Err(why) => if entry.status.set_unreadable(revision) { unreadable(name, &why) } else { News::None },
+                    Err(why) => {
+                        if entry.status.set_unreadable(revision) {
+                            unreadable(name, &why)
+                        } else {
+                            News::None
+                        }
+                    }
                 }
             }
             Key::Run(name, run) => {
@@ -409,9 +434,10 @@ impl View {
         let names: Vec<JobName> = self.entries.keys().cloned().collect();
         let mut changed = Vec::new();
         for name in names {
-            let mut gone: Vec<String> = [Key::Job(name.clone()), Key::Cursor(name.clone()), Key::Status(name.clone())]
-                .map(|key| self.prefix.encode(&key))
-                .into();
+            let mut gone: Vec<String> =
+                [Key::Job(name.clone()), Key::Cursor(name.clone()), Key::Status(name.clone())]
+                    .map(|key| self.prefix.encode(&key))
+                    .into();
             let runs = self.entries[&name].foreign.iter();
             gone.extend(runs.map(|foreign| self.prefix.encode(&Key::Run(name.clone(), foreign.run.clone()))));
             for key in gone.into_iter().filter(|key| !listed.contains(key)) {

@@ -111,8 +111,10 @@ async fn run(sources: Sources, listen: SocketAddr, data: &Path, node: String) ->
 
     let signal = shutdown.requested().await;
     drop(stop_serving);
+    let ended = end(worker, shutdown, store, printer, signal).await;
+    // By now it has had its time for the answers that were under way.
     server.abort();
-    end(worker, shutdown, store, printer, signal).await
+    ended
 }
 
 /// Ends the worker: commands get their grace, and who asks a second time does not want to wait for it.

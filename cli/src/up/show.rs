@@ -272,7 +272,7 @@ fn write_all(lines: &mpsc::Receiver<Line>) {
         match line {
             // Whoever read the output is gone: the jobs go on without.
             Line::Text(text) => {
-                closed = closed || writeln!(out, "{text}").and_then(|()| out.flush()).is_err()
+                closed = closed || writeln!(out, "{text}").and_then(|()| out.flush()).is_err();
             }
             Line::Flush(done) => drop(done),
         }
@@ -325,7 +325,7 @@ mod tests {
     #[test]
     fn durations_read_as_people_say_them() {
         assert_eq!(in_words(Duration::from_millis(4900)), "in 4 s");
-        assert_eq!(in_words(Duration::from_secs(3 * 86_400)), "in 3 days");
+        assert_eq!(in_words(Duration::from_hours(72)), "in 3 days");
         assert_eq!(lasted(Duration::from_millis(4)), "4 ms");
         assert_eq!(lasted(Duration::from_millis(61_500)), "1 min 1 s");
     }

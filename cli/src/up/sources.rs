@@ -104,11 +104,7 @@ impl Source {
             return Err(format!("it has more than {} MiB; split it into several files", MAX_BYTES >> 20));
         }
         String::from_utf8(bytes).map_err(|why| {
-            let line = why.as_bytes()[..why.utf8_error().valid_up_to()]
-                .iter()
-                .filter(|byte| **byte == b'\n')
-                .count()
-                + 1;
+            let line = why.as_bytes()[..why.utf8_error().valid_up_to()].split(|byte| *byte == b'\n').count();
             format!("line {line} is not UTF-8; save the file as UTF-8")
         })
     }

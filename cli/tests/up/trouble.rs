@@ -88,15 +88,15 @@ fn a_full_disk_is_said_holds_up_no_process_and_is_left_behind_once_there_is_room
     fs::create_dir(&disk).unwrap();
     let file = folder.path().join("jobs.yaml");
     let full = folder.path().join("full");
-    // The ballast fills the disk on command of the test, and goes on its command.
-    let fill = format!(
+    // While the file `full` exists, ballast fills the disk; without it the ballast goes.
+    let ballast = format!(
         "if [ -e {full} ]; then cat /dev/zero > {disk}/ballast; else rm -f {disk}/ballast; fi; true",
         full = full.display(),
         disk = disk.display()
     );
-    fs::write(&file, [job("fill", &fill), job("a", "echo alive")].join("---\n")).unwrap();
+    fs::write(&file, job("a", "echo alive")).unwrap();
     let script = format!(
-        "mount -t tmpfs -o size=3m none {disk} || exit 70; (while :; do {fill} 2> /dev/null; sleep 0.1; done) & filler=$!; \
+        "mount -t tmpfs -o size=3m none {disk} || exit 70; (while :; do {ballast} 2> /dev/null; sleep 0.1; done) & filler=$!; \
          trap 'kill $filler' EXIT; {CRONCTL} up --listen 127.0.0.1:0 --data {disk}/data {file} & up=$!; \
          trap 'kill -TERM $up' TERM; wait $up; wait $up",
         disk = disk.display(),

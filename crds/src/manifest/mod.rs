@@ -123,7 +123,10 @@ fn documents(index: usize, piece: split::Piece<'_>) -> Vec<Document> {
             "the document has {} bytes; at most {MAX_DOCUMENT_BYTES} are read: split it with --- lines",
             piece.text.len()
         );
-        return vec![document(line, refused(Problem::at(Some(Place { line, column: 1 }), String::new(), message)))];
+        return vec![document(
+            line,
+            refused(Problem::at(Some(Place { line, column: 1 }), String::new(), message)),
+        )];
     }
     match tree::parse(piece) {
         Ok(None) => vec![document(line, Content::Empty)],

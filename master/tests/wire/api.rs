@@ -116,6 +116,17 @@ async fn a_list_is_searched_and_paged_and_bounded() {
     assert_eq!(list("").await["total"], 450);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_saved_or_deleted_is_so_in_the_next_list() {
+    let server = Server::start().await;
+    for i in 0..50 {
+        server.save("a", &format!("echo {i}"), "* * * * *").await;
+        assert_eq!(server.get("/api/v1/jobs").await.json()["total"], 1, "saved {i}");
+        server.post("/job/delete", "name=a").await;
+        assert_eq!(server.get("/api/v1/jobs").await.json()["total"], 0, "deleted {i}");
+    }
+}
+
 #[tokio::test]
 async fn runs_and_their_output_are_read_by_id() {
     let server = Server::start().await;

@@ -197,27 +197,28 @@ async fn a_value_that_is_no_job_is_listed_and_can_be_replaced_or_deleted() {
     assert_eq!(server.post("/job/delete", "name=broken").await.json()["data"], empty);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn saves_at_the_same_time_replace_each_other_one_by_one() {
     let server = Server::start().await;
-    let names: Vec<String> = (0..6).map(|i| format!("echo {i}")).collect();
-    let saves = names.iter().map(|command| server.save("a", command, "* * * * *"));
-    let mut replaced: Vec<String> = futures::future::join_all(saves)
-        .await
-        .iter()
-        .map(|answer| {
+    let mut sent: Vec<String> = Vec::new();
+    let mut replaced: Vec<String> = Vec::new();
+    for round in 0..40 {
+        let commands: Vec<String> = (0..6).map(|i| format!("echo {round} {i}")).collect();
+        let saves = commands.iter().map(|command| server.save("a", command, "* * * * *"));
+        for answer in futures::future::join_all(saves).await {
             let body = answer.json();
             assert_eq!(body["errno"], 0, "{body}");
-            body["data"]["command"].as_str().unwrap_or("nothing").to_owned()
-        })
-        .collect();
-    let last = server.get("/job/list").await.json()["data"][0]["command"].as_str().unwrap().to_owned();
+            replaced.push(body["data"]["command"].as_str().unwrap_or("nothing").to_owned());
+        }
+        sent.extend(commands);
+    }
     // Each saved command was replaced once, but for the last one; the first replaced nothing.
-    replaced.push(last);
+    let listed = server.get("/job/list").await.json();
+    replaced.push(listed["data"][0]["command"].as_str().unwrap().to_owned());
     replaced.sort();
-    let mut expected = names;
-    expected.push("nothing".to_owned());
-    assert_eq!(replaced, expected);
+    sent.push("nothing".to_owned());
+    sent.sort();
+    assert_eq!(replaced, sent);
 }
 
 #[tokio::test]

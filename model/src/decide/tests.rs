@@ -168,7 +168,10 @@ fn timetable(schedule: &str, suspended: bool) -> Timetable {
 
 #[test]
 fn an_edited_schedule_never_fires_the_past() {
-    assert_eq!(armed_for(&timetable("0 12 * * *", false)), Decision::Arm { slot: slot(600), skipped: Vec::new() });
+    assert_eq!(
+        armed_for(&timetable("0 12 * * *", false)),
+        Decision::Arm { slot: slot(600), skipped: Vec::new() }
+    );
 }
 
 #[test]

@@ -11,7 +11,7 @@ use store::embedded::{Embedded, OpenError};
 const FOLDER: &str = "STORE_TEST_FOLDER";
 
 /// The command that runs the ignored test `name` on a folder, with its output as it comes.
-pub(crate) fn command(name: &str, folder: &Path) -> Command {
+fn command(name: &str, folder: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("this program"));
     command.args(arguments(name)).env(FOLDER, folder);
     command
@@ -39,13 +39,35 @@ pub(crate) fn open(folder: &Path, wait: Duration) -> Result<Embedded, OpenError>
     Embedded::open(folder, KeyPrefix::default(), wait)
 }
 
+/// A child that is killed when this is dropped, if not before.
+pub(crate) struct Running(Child);
+
+impl Running {
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Kills it and waits until it is gone.
+    pub(crate) fn kill(&mut self) {
+        self.0.kill().and_then(|()| self.0.wait()).expect("a child of ours");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail only if it is gone already.
+        let _ = self.0.kill().and_then(|()| self.0.wait());
+    }
+}
+
 /// Starts a child, and waits for a line of its output that begins with `line`. The rest of its output follows.
-pub(crate) fn start(name: &str, folder: &Path, line: &str) -> (Child, Lines<BufReader<ChildStdout>>) {
+pub(crate) fn start(name: &str, folder: &Path, line: &str) -> (Running, Lines<BufReader<ChildStdout>>) {
     let mut child = command(name, folder).stdout(Stdio::piped()).spawn().expect("this program");
     let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let running = Running(child);
     let found = lines.by_ref().map_while(Result::ok).any(|said| said.starts_with(line));
     assert!(found, "{name} ended without having said {line:?}");
-    (child, lines)
+    (running, lines)
 }
 
 /// Runs a child to its end, and fails with all it said if it failed.

@@ -26,8 +26,7 @@ async fn a_folder_in_use_by_another_process_is_refused() {
     for part in [folder.path().to_str().unwrap(), "cronctl up", "--data", &other.id().to_string()] {
         assert!(text.contains(part), "{part:?} in {text}");
     }
-    other.kill().unwrap();
-    other.wait().unwrap();
+    other.kill();
     child::open(folder.path(), LONG).expect("it is free again");
 }
 
@@ -37,8 +36,7 @@ async fn a_folder_whose_process_is_about_to_end_is_waited_for() {
     let (mut other, _out) = child::start("processes::hold_the_folder", folder.path(), "open");
     let path = folder.path().to_owned();
     let waiting = thread::spawn(move || child::open(&path, LONG).map(drop));
-    other.kill().unwrap();
-    other.wait().unwrap();
+    other.kill();
     waiting.join().unwrap().expect("it became free");
 }
 
@@ -66,8 +64,7 @@ async fn workers_of_a_killed_process_are_gone_and_all_else_is_kept() {
     let known = put_job(&store, &job).await;
     store.close().await;
     let (mut other, _out) = child::start("processes::hold_the_folder", folder.path(), "open");
-    other.kill().unwrap();
-    other.wait().unwrap();
+    other.kill();
 
     let store = child::open(folder.path(), LONG).unwrap();
     assert_eq!(store.list(Range::Folder(Folder::Workers)).await.unwrap(), []);
@@ -86,9 +83,8 @@ async fn a_kill_in_the_middle_of_commits_loses_nothing_acknowledged() {
         let mut lines = lines.map_while(Result::ok);
         let mut numbers = Vec::new();
         numbers.extend(lines.by_ref().take(1000));
-        writer.kill().unwrap();
+        writer.kill();
         numbers.extend(lines);
-        writer.wait().unwrap();
         assert!(numbers.len() >= 1000, "it was killed at work");
         // The last line may be cut.
         acknowledged.extend(

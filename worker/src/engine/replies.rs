@@ -59,7 +59,10 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
                     self.settled(&job.name);
                     let token = reply.revision;
                     let entry = self.view.entry(&job.name);
-                    entry.set_cursor(token, Some(Cursor { slot, job: created, timetable: Timetable::of(&job) }));
+                    entry.set_cursor(
+                        token,
+                        Some(Cursor { slot, job: created, timetable: Timetable::of(&job) }),
+                    );
                     self.start(Running {
                         job,
                         run,
@@ -277,7 +280,8 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
         let records: Vec<Arc<SkipRecord>> = skipped.iter().map(record).collect();
         let (log, trouble) = (self.log.clone(), self.trouble.clone());
         let future = async move {
-            let entries = || records.iter().map(|record| LogEntry::Skipped(SkipRecord::clone(record))).collect();
+            let entries =
+                || records.iter().map(|record| LogEntry::Skipped(SkipRecord::clone(record))).collect();
             while let Err(why) = log.append(entries()).await {
                 Trouble::tell(&trouble, &why);
                 tokio::time::sleep(RETRY_AFTER).await;

@@ -15,9 +15,27 @@ async fn each_way_to_end_has_its_outcome_and_its_sentence() {
     let cases = [
         ("exit", "echo out; echo err >&2; exit 3", json!({}), Outcome::Failed, "exit status 3"),
         ("signal", "kill -SEGV $$", json!({}), Outcome::Failed, "ended by signal 11 (SIGSEGV)"),
-        ("slow", "sleep 30", json!({"template": {"activeDeadlineSeconds": 1}}), Outcome::TimedOut, "activeDeadlineSeconds (1 s)"),
-        ("folder", "true", json!({"template": {"workingDir": "/no/such/folder"}}), Outcome::Failed, "/no/such/folder"),
-        ("shell", "true", json!({"template": {"shell": ["/no/such/shell"]}}), Outcome::Failed, "/no/such/shell"),
+        (
+            "slow",
+            "sleep 30",
+            json!({"template": {"activeDeadlineSeconds": 1}}),
+            Outcome::TimedOut,
+            "activeDeadlineSeconds (1 s)",
+        ),
+        (
+            "folder",
+            "true",
+            json!({"template": {"workingDir": "/no/such/folder"}}),
+            Outcome::Failed,
+            "/no/such/folder",
+        ),
+        (
+            "shell",
+            "true",
+            json!({"template": {"shell": ["/no/such/shell"]}}),
+            Outcome::Failed,
+            "/no/such/shell",
+        ),
     ];
     for (job, command, fields, ..) in &cases {
         world.job(job, command, fields.clone()).await;
@@ -75,7 +93,10 @@ async fn kill_ends_what_runs_now_with_all_its_children_and_the_job_goes_on() {
     for child in children.lines() {
         assert!(!lives(child), "{child} lives on");
     }
-    eventually("the next run", || async { if world.active("a").await == 1 { Ok(()) } else { Err("none".to_owned()) } }).await;
+    eventually("the next run", || async {
+        if world.active("a").await == 1 { Ok(()) } else { Err("none".to_owned()) }
+    })
+    .await;
     stop(worker).await;
 }
 
@@ -94,7 +115,10 @@ async fn deleting_a_job_ends_its_run_and_leaves_only_its_records() {
     let world = World::new();
     let worker = world.worker().await;
     world.job("a", "sleep 1000", json!({})).await;
-    eventually("a run", || async { if world.active("a").await == 1 { Ok(()) } else { Err("none".to_owned()) } }).await;
+    eventually("a run", || async {
+        if world.active("a").await == 1 { Ok(()) } else { Err("none".to_owned()) }
+    })
+    .await;
     world.delete("a").await;
     let record = world.first_record("a").await;
     assert_eq!(record.outcome, Outcome::Killed);
@@ -114,10 +138,21 @@ async fn deleting_a_job_ends_its_run_and_leaves_only_its_records() {
 async fn a_worker_that_is_stopped_lets_commands_end_and_records_what_it_cut() {
     let world = World::new();
     let worker = world.worker().await;
-    world.job("kind", "trap 'echo bye; exit 0' TERM; echo hello; while :; do sleep 0.05; done", json!({})).await;
-    world.job("deaf", "trap '' TERM; echo hello; while :; do sleep 0.05; done", json!({"template": {"terminationGracePeriodSeconds": 1}})).await;
+    world
+        .job("kind", "trap 'echo bye; exit 0' TERM; echo hello; while :; do sleep 0.05; done", json!({}))
+        .await;
+    world
+        .job(
+            "deaf",
+            "trap '' TERM; echo hello; while :; do sleep 0.05; done",
+            json!({"template": {"terminationGracePeriodSeconds": 1}}),
+        )
+        .await;
     for job in ["kind", "deaf"] {
-        eventually("a run", || async { if world.active(job).await == 1 { Ok(()) } else { Err("none".to_owned()) } }).await;
+        eventually("a run", || async {
+            if world.active(job).await == 1 { Ok(()) } else { Err("none".to_owned()) }
+        })
+        .await;
     }
     // The commands have set their traps once they have said hello, which takes a moment after the claim.
     let slot = worker::now();
@@ -128,7 +163,10 @@ async fn a_worker_that_is_stopped_lets_commands_end_and_records_what_it_cut() {
     stop(worker).await;
     let kind = world.first_record("kind").await;
     let output = kind.output.to_text();
-    assert!(kind.outcome == Outcome::Killed && output.starts_with("hello\n") && output.ends_with("bye\n"), "{kind:?}");
+    assert!(
+        kind.outcome == Outcome::Killed && output.starts_with("hello\n") && output.ends_with("bye\n"),
+        "{kind:?}"
+    );
     let deaf = world.first_record("deaf").await;
     assert_eq!((deaf.outcome, deaf.signal), (Outcome::Killed, Some(9)));
     assert!(deaf.message.contains("the worker was stopped"), "{}", deaf.message);

@@ -102,8 +102,11 @@ async fn an_executor_that_is_killed_is_replaced_and_its_runs_are_lost_not_double
     let worker = world.worker().await;
     let (pid, beats) = (world.file("pid"), world.file("beats"));
     // $PPID is the executor.
-    let command =
-        format!("echo $PPID > {0}.new; mv {0}.new {0}; while :; do echo $$ >> {1}; sleep 0.05; done", pid.display(), beats.display());
+    let command = format!(
+        "echo $PPID > {0}.new; mv {0}.new {0}; while :; do echo $$ >> {1}; sleep 0.05; done",
+        pid.display(),
+        beats.display()
+    );
     world.job("a", &command, json!({"schedule": "* * * * * *"})).await;
     let executor = eventually("the executor's pid", || async {
         std::fs::read_to_string(&pid).map_err(|why| why.to_string())
@@ -115,7 +118,9 @@ async fn an_executor_that_is_killed_is_replaced_and_its_runs_are_lost_not_double
     let record = world.first_record("a").await;
     assert_eq!(record.outcome, Outcome::Lost, "{record:?}");
     // The next run starts under another executor, and the first command does not write any more.
-    let other = eventually("the next run", || async { std::fs::read_to_string(&pid).map_err(|why| why.to_string()) }).await;
+    let other =
+        eventually("the next run", || async { std::fs::read_to_string(&pid).map_err(|why| why.to_string()) })
+            .await;
     assert_ne!(other.trim(), executor.as_raw_nonzero().to_string());
     let text = std::fs::read_to_string(&beats).unwrap();
     let (first, last) = (text.lines().next().unwrap(), text.lines().last().unwrap());

@@ -43,7 +43,8 @@ async fn forbid_skips_while_a_run_lasts_and_says_so() {
     let world = World::new();
     let worker = world.worker().await;
     world.job("a", "sleep 2.2", json!({})).await;
-    let skipped = eventually("a skip", || async { world.skipped("a").await.pop().ok_or("none".to_owned()) }).await;
+    let skipped =
+        eventually("a skip", || async { world.skipped("a").await.pop().ok_or("none".to_owned()) }).await;
     assert_eq!((skipped.skipped.reason, skipped.skipped.count), (SkipReason::Overlap, Some(1)));
     assert_eq!(world.active("a").await, 1);
     let first = world.first_record("a").await;
@@ -55,7 +56,13 @@ async fn forbid_skips_while_a_run_lasts_and_says_so() {
 async fn allow_runs_beside_an_earlier_run() {
     let world = World::new();
     let worker = world.worker().await;
-    world.job("a", "sleep 30", json!({"concurrencyPolicy": "Allow", "template": {"terminationGracePeriodSeconds": 1}})).await;
+    world
+        .job(
+            "a",
+            "sleep 30",
+            json!({"concurrencyPolicy": "Allow", "template": {"terminationGracePeriodSeconds": 1}}),
+        )
+        .await;
     eventually("three runs at once", || async {
         let active = world.active("a").await;
         if active >= 3 { Ok(()) } else { Err(active.to_string()) }
@@ -89,7 +96,8 @@ async fn after_a_time_away_the_latest_missed_slot_runs_once() {
     let cursor = was_away(&world, json!({})).await;
     let worker = world.worker().await;
     let record = world.first_record("a").await;
-    let skipped = eventually("the skip", || async { world.skipped("a").await.pop().ok_or("none".to_owned()) }).await;
+    let skipped =
+        eventually("the skip", || async { world.skipped("a").await.pop().ok_or("none".to_owned()) }).await;
     assert_eq!(skipped.skipped.reason, SkipReason::Missed);
     assert_eq!(skipped.skipped.from.0.0, cursor.0.0 + 60_000);
     assert_eq!(skipped.skipped.to.0.0 + 60_000, record.slot.0.0);
@@ -103,7 +111,8 @@ async fn a_deadline_that_passed_while_away_skips() {
     let cursor = was_away(&world, json!({"schedule": "0 */5 * * * *", "startingDeadlineSeconds": 1})).await;
     // The cursor was armed for another timetable: what that owed is recorded, and the past does not run.
     let worker = world.worker().await;
-    let skipped = eventually("the skip", || async { world.skipped("a").await.pop().ok_or("none".to_owned()) }).await;
+    let skipped =
+        eventually("the skip", || async { world.skipped("a").await.pop().ok_or("none".to_owned()) }).await;
     assert_eq!(skipped.skipped.reason, SkipReason::Missed);
     assert_eq!(skipped.skipped.from.0.0, cursor.0.0 + 60_000);
     assert_eq!(world.records("a").await, []);
@@ -115,7 +124,10 @@ async fn an_edit_takes_effect_and_leaves_a_running_run_alone() {
     let world = World::new();
     let worker = world.worker().await;
     world.job("a", "echo old; sleep 1.5; echo still old", json!({})).await;
-    eventually("a run", || async { if world.active("a").await == 1 { Ok(()) } else { Err("none".to_owned()) } }).await;
+    eventually("a run", || async {
+        if world.active("a").await == 1 { Ok(()) } else { Err("none".to_owned()) }
+    })
+    .await;
     world.job("a", "echo new", json!({})).await;
     let new = |record: &model::record::RunRecord| record.output.to_text() == "new\n";
     let records = world.records_until("a", |records| records.iter().any(new)).await;
@@ -128,12 +140,16 @@ async fn suspend_stops_new_slots_kills_nothing_and_resume_fires_no_past() {
     let world = World::new();
     let worker = world.worker().await;
     world.job("a", "sleep 0.5", json!({})).await;
-    eventually("a run", || async { if world.active("a").await == 1 { Ok(()) } else { Err("none".to_owned()) } }).await;
+    eventually("a run", || async {
+        if world.active("a").await == 1 { Ok(()) } else { Err("none".to_owned()) }
+    })
+    .await;
     world.job("a", "sleep 0.5", json!({"suspend": true})).await;
     let cursor = |suspended| {
         let world = &world;
         eventually("the cursor to be armed", move || async move {
-            let cursor: Cursor = store::protocol::read(&world.get(Key::Cursor(name("a"))).await.unwrap()).unwrap();
+            let cursor: Cursor =
+                store::protocol::read(&world.get(Key::Cursor(name("a"))).await.unwrap()).unwrap();
             if cursor.timetable.suspended == suspended { Ok(cursor.slot) } else { Err(format!("{cursor:?}")) }
         })
     };
@@ -150,7 +166,8 @@ async fn suspend_stops_new_slots_kills_nothing_and_resume_fires_no_past() {
     let resumed = cursor(false).await;
     let later = world.records_until("a", |later| later.len() > records.len()).await;
     assert!(later[records.len()].slot > resumed);
-    let skipped = eventually("the skip", || async { world.skipped("a").await.pop().ok_or("none".to_owned()) }).await;
+    let skipped =
+        eventually("the skip", || async { world.skipped("a").await.pop().ok_or("none".to_owned()) }).await;
     assert_eq!(skipped.skipped.reason, SkipReason::Suspended);
     stop(worker).await;
 }

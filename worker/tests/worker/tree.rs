@@ -31,7 +31,9 @@ fn malformed() -> Vec<Vec<u8>> {
     values.push(b"\xff\xfe\x00".to_vec());
     values.push(vec![b'['; 100_000]);
     values.push(vec![b' '; (1 << 20) + 1]);
-    values.push([br#"{"command":""#.to_vec(), vec![b'x'; 200_000], br#"","cronExpr":"* * * * *"}"#.to_vec()].concat());
+    values.push(
+        [br#"{"command":""#.to_vec(), vec![b'x'; 200_000], br#"","cronExpr":"* * * * *"}"#.to_vec()].concat(),
+    );
     values
 }
 

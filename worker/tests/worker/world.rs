@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use worker::{Config, Worker};
 
 /// How long anything may take before a test gives up on it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) struct World {
     pub(crate) folder: TempDir,
@@ -32,7 +32,8 @@ pub(crate) fn name(text: &str) -> JobName {
 impl World {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = Embedded::open(&folder.path().join("data"), KeyPrefix::default(), Duration::ZERO).unwrap();
+        let store =
+            Embedded::open(&folder.path().join("data"), KeyPrefix::default(), Duration::ZERO).unwrap();
         Self { folder, store }
     }
 
@@ -108,7 +109,11 @@ impl World {
     }
 
     /// Waits for records of a job and returns them, oldest first.
-    pub(crate) async fn records_until(&self, job: &str, enough: impl Fn(&[RunRecord]) -> bool) -> Vec<RunRecord> {
+    pub(crate) async fn records_until(
+        &self,
+        job: &str,
+        enough: impl Fn(&[RunRecord]) -> bool,
+    ) -> Vec<RunRecord> {
         eventually(&format!("records of {job}"), || async {
             let mut records = self.records(job).await;
             records.reverse();
