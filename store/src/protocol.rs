@@ -53,9 +53,11 @@ pub fn claim(
         skipped,
     };
     let mut when = on_definition(&job.name, known, session);
-    if job.is_exclusive() {
-        when.push(Compare::Empty(Range::RunsOf(job.name.clone())));
-    }
+    when.push(if job.is_exclusive() {
+        Compare::Empty(Range::RunsOf(job.name.clone()))
+    } else {
+        Compare::Created(Key::Run(job.name.clone(), run.clone()), Revision::NONE)
+    });
     let then = vec![
         put(Key::Cursor(job.name.clone()), &cursor(job, known, slot)),
         put(Key::Run(job.name.clone(), run.clone()), &active),

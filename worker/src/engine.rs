@@ -115,14 +115,11 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
             }
             let sleep = self.until_next();
             tokio::select! {
-                order = orders.recv(), if owned => match order {
-                    Some(order) => self.take_order(order),
-                    // Its owner is gone, and nobody could end it any more.
-                    None => {
-                        owned = false;
-                        self.stop(Duration::MAX);
-                    }
-                },
+                order = orders.recv(), if owned => {
+                    // Without an owner nobody could end it any more.
+                    owned = order.is_some();
+                    self.take_order(order.unwrap_or(Order::Stop { grace: Duration::MAX }));
+                }
                 change = changes.recv(), if self.give_up.is_none() => match change {
                     Some(change) => self.take_change(change),
                     None => self.stop(Duration::MAX),

@@ -1,6 +1,6 @@
 //! The worker: follows the job tree, claims due slots, runs their commands on this node and records how they ended.
 //!
-//! One task, the [`engine`], owns all state and never waits for anything but its next input: changes of the tree,
+//! One task, the engine, owns all state and never waits for anything but its next input: changes of the tree,
 //! replies to its own transactions, news of its processes, and the clock. The commands themselves belong to the
 //! [`executor`], a process of its own.
 //!

@@ -106,11 +106,11 @@ async fn log_reports(mut reports: broadcast::Receiver<Report>) {
                 tracing::warn!(key = %what.key, why = %what.message, "something in the job tree can't be used");
             }
             Ok(Report::Trouble(why)) => {
-                tracing::error!(%why, "the store takes no writes; trying again until it does")
+                tracing::error!(%why, "the store takes no writes; trying again until it does");
             }
             Ok(Report::Recovered) => tracing::info!("the store takes writes again"),
             Err(broadcast::error::RecvError::Lagged(missed)) => {
-                tracing::warn!(missed, "reports were not logged")
+                tracing::warn!(missed, "reports were not logged");
             }
             Err(broadcast::error::RecvError::Closed) => return,
         }

@@ -2,18 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::process::Command;
 
 use anyhow::{Context, bail};
-use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
+use cargo_metadata::MetadataCommand;
 
 use crate::root;
 
 /// One room's rule.
 struct Rule {
     room: &'static str,
-    /// The other rooms it may name in its manifest, outside of tests.
+    /// The other rooms it may name in its manifest, for its tests too.
     may_use: &'static [&'static str],
-    /// Packages that must not be compiled into it, directly or through others.
+    /// Packages that must not be compiled into it, directly or through others, whatever the other rooms ask of them.
     never: &'static [&'static str],
 }
 
@@ -79,7 +80,7 @@ const RULES: &[Rule] = &[
         never: &[],
     },
     Rule { room: "crontab-e2e", may_use: &["crontab-model", "crontab-crds"], never: &[] },
-    Rule { room: "xtask", may_use: &["crontab-crds"], never: NETWORK },
+    Rule { room: "xtask", may_use: &["crontab-crds", "crontab-runtime"], never: NETWORK },
 ];
 
 /// What is known of one room: the rooms and the other packages it names, and all that is compiled into it.
@@ -94,16 +95,11 @@ type Rooms = BTreeMap<String, Room>;
 
 /// Checks the rules and the list of dependencies.
 pub(crate) fn check() -> anyhow::Result<()> {
-    let metadata = MetadataCommand::new()
-        .manifest_path(root().join("Cargo.toml"))
-        .other_options(vec!["--locked".to_owned()])
-        .exec()
-        .context("cargo could not describe the workspace")?;
-    let rooms = rooms(&metadata)?;
     let file = "docs/dependencies.md";
-    let listed = fs::read_to_string(root().join(file)).with_context(|| format!("{file} can't be read"))?;
+    let read = |file| fs::read_to_string(root().join(file)).with_context(|| format!("{file} can't be read"));
+    let rooms = rooms()?;
     let mut wrong = broken(&rooms);
-    wrong.extend(unexplained(&rooms, &listed));
+    wrong.extend(unexplained(&rooms, &declared(&read("Cargo.toml")?), &read(file)?));
     if wrong.is_empty() {
         println!("{} rooms keep the rules; every dependency has its line in {file}", rooms.len());
         return Ok(());
@@ -111,37 +107,52 @@ pub(crate) fn check() -> anyhow::Result<()> {
     bail!("\n  {}", wrong.join("\n  "))
 }
 
-fn rooms(metadata: &Metadata) -> anyhow::Result<Rooms> {
-    let resolve = metadata.resolve.as_ref().context("cargo gave no dependency graph")?;
-    let nodes: BTreeMap<_, _> = resolve.nodes.iter().map(|node| (&node.id, node)).collect();
-    let members: BTreeSet<&str> =
-        metadata.workspace_packages().iter().map(|package| package.name.as_str()).collect();
+fn rooms() -> anyhow::Result<Rooms> {
+    let mut describe = MetadataCommand::new();
+    describe.manifest_path(root().join("Cargo.toml")).no_deps().other_options(["--locked".to_owned()]);
+    let metadata = describe.exec().context("cargo could not describe the workspace")?;
+    let packages = metadata.workspace_packages();
+    let members: BTreeSet<&str> = packages.iter().map(|package| package.name.as_str()).collect();
     let mut rooms = Rooms::new();
-    for package in metadata.workspace_packages() {
-        let mut room = Room::default();
-        for dependency in &package.dependencies {
-            let name = dependency.name.clone();
-            match members.contains(name.as_str()) {
-                true if dependency.kind == DependencyKind::Development => {}
-                true => drop(room.rooms.insert(name)),
-                false => drop(room.packages.insert(name)),
-            }
-        }
-        let mut to_visit = vec![&package.id];
-        let mut visited = BTreeSet::new();
-        while let Some(id) = to_visit.pop() {
-            if !visited.insert(id) {
-                continue;
-            }
-            room.compiled_in.insert(metadata[id].name.to_string());
-            let normal = |dep: &&cargo_metadata::NodeDep| {
-                dep.dep_kinds.iter().any(|kind| kind.kind == DependencyKind::Normal)
-            };
-            to_visit.extend(nodes[id].deps.iter().filter(normal).map(|dep| &dep.pkg));
-        }
+    for package in &packages {
+        let names = package.dependencies.iter().map(|dependency| dependency.name.clone());
+        let (rooms_used, packages_used) = names.partition(|name| members.contains(name.as_str()));
+        let room =
+            Room { rooms: rooms_used, packages: packages_used, compiled_in: compiled_into(&package.name)? };
         rooms.insert(package.name.to_string(), room);
     }
     Ok(rooms)
+}
+
+/// What is compiled into a room when it is built alone. The graph of the whole workspace would not say: in it a package
+/// has the features that any room asks for.
+fn compiled_into(room: &str) -> anyhow::Result<BTreeSet<String>> {
+    let mut tree = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    tree.args([
+        "tree",
+        "--locked",
+        "--edges",
+        "normal",
+        "--prefix",
+        "none",
+        "--format",
+        "{p}",
+        "--package",
+        room,
+    ]);
+    let output = tree.current_dir(root()).output().context("cargo tree could not be run")?;
+    if !output.status.success() {
+        bail!("cargo tree --package {room}: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    Ok(text.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect())
+}
+
+/// The packages that `[workspace.dependencies]` takes from outside.
+fn declared(manifest: &str) -> BTreeSet<&str> {
+    let lines = manifest.lines().skip_while(|line| *line != "[workspace.dependencies]").skip(1);
+    let entries = lines.take_while(|line| !line.starts_with('[')).filter_map(|line| line.split_once(" = "));
+    entries.filter(|(_, value)| !value.contains("path = ")).map(|(name, _)| name).collect()
 }
 
 /// Every breach of a rule, as a sentence.
@@ -169,20 +180,26 @@ fn broken(rooms: &Rooms) -> Vec<String> {
     wrong
 }
 
-/// Dependencies without a line in the list, and lines without a dependency.
-fn unexplained(rooms: &Rooms, listed: &str) -> Vec<String> {
+/// Where the packages that rooms use, the root's manifest and the list of reasons differ.
+fn unexplained(rooms: &Rooms, declared: &BTreeSet<&str>, listed: &str) -> Vec<String> {
     let used: BTreeSet<&str> = rooms.values().flat_map(|room| &room.packages).map(String::as_str).collect();
     let listed: BTreeSet<&str> = listed
         .lines()
         .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
         .map(|(name, _)| name)
         .collect();
-    let missing =
-        used.difference(&listed).map(|name| format!("docs/dependencies.md does not say why {name} is here"));
-    let stale = listed
-        .difference(&used)
-        .map(|name| format!("docs/dependencies.md explains {name}, which nothing uses"));
-    missing.chain(stale).collect()
+    let differ = |a: &BTreeSet<&str>, b: &BTreeSet<&str>, sentence: fn(&str) -> String| -> Vec<String> {
+        a.difference(b).map(|name| sentence(name)).collect()
+    };
+    [
+        differ(&used, declared, |name| {
+            format!("{name} is not in [workspace.dependencies]; rooms take it from there")
+        }),
+        differ(declared, &used, |name| format!("[workspace.dependencies] has {name}, which nothing uses")),
+        differ(&used, &listed, |name| format!("docs/dependencies.md does not say why {name} is here")),
+        differ(&listed, &used, |name| format!("docs/dependencies.md explains {name}, which nothing uses")),
+    ]
+    .concat()
 }
 
 #[cfg(test)]
@@ -234,13 +251,16 @@ mod tests {
     }
 
     #[test]
-    fn every_dependency_is_explained_and_every_explanation_is_of_one() {
+    fn what_rooms_use_the_root_declares_and_the_list_explains() {
         let room = Room { packages: names(&["tokio", "serde"]), ..Room::default() };
         let rooms = Rooms::from([("crontab-worker".to_owned(), room)]);
+        let manifest = "[workspace.dependencies]\nmodel = { path = \"model\" }\n# A comment\ntokio = \"1\"\nlog = \"0.4\"\n\n[workspace.lints.rust]\nunsafe_code = \"forbid\"\n";
         let listed = "| Package | Why |\n| --- | --- |\n| `tokio` | tasks |\n| `rand` | – |\n";
         assert_eq!(
-            unexplained(&rooms, listed),
+            unexplained(&rooms, &declared(manifest), listed),
             [
+                "serde is not in [workspace.dependencies]; rooms take it from there",
+                "[workspace.dependencies] has log, which nothing uses",
                 "docs/dependencies.md does not say why serde is here",
                 "docs/dependencies.md explains rand, which nothing uses"
             ]

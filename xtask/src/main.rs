@@ -1,8 +1,10 @@
 //! Developer commands: `cargo xtask test`, `crdgen`, `bench`.
 
 mod bench;
+mod child;
 mod crdgen;
 mod layers;
+mod results;
 mod stages;
 mod tools;
 

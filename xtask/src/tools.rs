@@ -2,11 +2,12 @@
 //! checkout, in versions pinned here.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
 
+use crate::child::Children;
 use crate::root;
 
 const CARGO_DENY: &str = "0.20.2";
@@ -21,17 +22,18 @@ fn cache() -> anyhow::Result<PathBuf> {
 }
 
 /// Checks licences, sources and bans of all dependencies.
-pub(crate) fn deny() -> anyhow::Result<()> {
-    let program = cargo_deny()?;
-    let arguments = ["--workspace", "--all-features", "--locked", "check", "bans", "licenses", "sources"];
-    let status = Command::new(program).args(arguments).current_dir(root()).status()?;
+pub(crate) fn deny(children: &mut Children) -> anyhow::Result<()> {
+    let program = cargo_deny(children)?;
+    let mut command = Command::new(program);
+    command.args(["--workspace", "--locked", "check", "bans", "licenses", "sources"]).current_dir(root());
+    let status = children.run(command, |_| true)?;
     if !status.success() {
         bail!("cargo deny found something; deny.toml says what is allowed, and why");
     }
     Ok(())
 }
 
-fn cargo_deny() -> anyhow::Result<PathBuf> {
+fn cargo_deny(children: &mut Children) -> anyhow::Result<PathBuf> {
     let cache = cache()?;
     let program = cache.join("bin/cargo-deny");
     if version(&program).is_some_and(|version| version == format!("cargo-deny {CARGO_DENY}")) {
@@ -44,8 +46,8 @@ fn cargo_deny() -> anyhow::Result<PathBuf> {
         .args(["install", "cargo-deny", "--locked", "--force", "--version", CARGO_DENY, "--root"])
         .arg(&cache);
     // Its build must not mix with ours, and what it was built with is of no further use.
-    install.env("CARGO_TARGET_DIR", cache.join("build")).env_remove("RUSTFLAGS").stdin(Stdio::null());
-    let status = install.status().context("cargo could not be run")?;
+    install.env("CARGO_TARGET_DIR", cache.join("build")).env_remove("RUSTFLAGS");
+    let status = children.run(install, |_| true)?;
     if !status.success() {
         bail!(
             "cargo-deny could not be built; with a connection to the package registry run: \

@@ -52,7 +52,12 @@ pub(crate) async fn apply<T: Tree>(
     let mut places: HashMap<JobName, String> = HashMap::new();
     let mut faulty: BTreeSet<&str> = BTreeSet::new();
     for source in &sources.files {
-        let text = match source.read() {
+        // On a thread of its own: standard input or a pipe may keep it waiting for ever.
+        let reading = tokio::task::spawn_blocking({
+            let source = source.clone();
+            move || source.read()
+        });
+        let text = match reading.await.context("a file could not be read")? {
             Ok(text) => text,
             Err(why) => {
                 printer.unreadable(&source.shown, &why);

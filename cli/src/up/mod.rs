@@ -87,7 +87,15 @@ async fn run(sources: Sources, listen: SocketAddr, data: &Path, node: String) ->
     let zone = local_zone();
     let printer = Printer::start(zone);
     printer.welcome(data, &node, zone);
-    let applied = apply::apply(&store, &sources, &printer).await?;
+    let applied = tokio::select! {
+        applied = apply::apply(&store, &sources, &printer) => applied?,
+        signal = shutdown.requested() => {
+            printer.ending(signal);
+            store.close().await;
+            printer.ended();
+            return Ok(());
+        }
+    };
 
     let config = worker::Config {
         node: node.clone(),
@@ -95,7 +103,7 @@ async fn run(sources: Sources, listen: SocketAddr, data: &Path, node: String) ->
         zone,
         program: std::env::current_exe().context("the path of this program could not be read")?,
     };
-    let worker = Worker::start(store.clone(), store.clone(), config).await?;
+    let mut worker = Worker::start(store.clone(), store.clone(), config).await?;
     printer.follow(worker.reports());
     let jobs = tokio::select! {
         jobs = worker.ready() => jobs.ok_or_else(|| anyhow!("the worker ended while it started"))?,
@@ -109,7 +117,10 @@ async fn run(sources: Sources, listen: SocketAddr, data: &Path, node: String) ->
     }));
     printer.ready(address, jobs, &applied);
 
-    let signal = shutdown.requested().await;
+    let signal = tokio::select! {
+        signal = shutdown.requested() => signal,
+        () = worker.ended() => return Err(anyhow!("the worker ended by itself, by a defect; please report what the log says")),
+    };
     drop(stop_serving);
     let ended = end(worker, shutdown, store, printer, signal).await;
     // By now it has had its time for the answers that were under way.

@@ -197,7 +197,7 @@ impl Printer {
     }
 
     fn run(&self, record: &RunRecord) -> String {
-        let RunRecord { job, slot, started, ended, outcome, message, output, .. } = record;
+        let RunRecord { job, started, ended, outcome, message, output, .. } = record;
         let (colour, outcome) = match outcome {
             Outcome::Succeeded => (GREEN, "succeeded"),
             Outcome::Failed => (RED, "failed"),
@@ -205,7 +205,7 @@ impl Printer {
             Outcome::Killed => (YELLOW, "killed"),
             Outcome::Lost => (RED, "lost"),
         };
-        let mut text = format!("{} {job} {}", self.time(slot.0, *ended), self.colour(colour, outcome));
+        let mut text = format!("{} {job} {}", self.time(*ended, now()), self.colour(colour, outcome));
         if let Some(started) = started {
             write!(text, " after {}", lasted(ended.since(*started))).expect("writing to a string succeeds");
         }

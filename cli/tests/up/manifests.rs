@@ -96,13 +96,22 @@ fn a_file_that_is_no_text_is_refused_and_the_others_run() {
 fn standard_input_is_read_as_a_manifest() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = command(&folder.path().join("data"), &["-"]);
-    let mut up = Up::spawn({
-        command.stdin(Stdio::piped());
-        command
-    });
+    command.stdin(Stdio::piped());
+    let mut up = Up::spawn(command);
     up.stdin().write_all(job("piped", "echo in").as_bytes()).unwrap();
     up.line("-:1: default/piped created");
     up.line("  | in");
+    up.stop();
+}
+
+#[test]
+fn a_start_that_waits_for_standard_input_ends_on_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = command(&folder.path().join("data"), &["-"]);
+    command.stdin(Stdio::piped());
+    let mut up = Up::spawn(command);
+    let _held_open = up.stdin();
+    up.line("state is kept in");
     up.stop();
 }
 

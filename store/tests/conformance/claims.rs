@@ -50,6 +50,17 @@ pub(crate) async fn a_slot_claimed_before_is_refused<S: Tree>(store: &S) {
     assert!(claim(store, &job, known, &session, slot(1)).await.is_none(), "after it ended");
 }
 
+pub(crate) async fn a_slot_that_runs_is_refused_whatever_the_cursor_says<S: Tree>(store: &S) {
+    let (mut job, session) = (job("a"), register(store, "n/1").await);
+    job.concurrency = ConcurrencyPolicy::Allow;
+    put_job(store, &job).await;
+    let first = claim_now(store, &job, &session, slot(1)).await;
+    let known = look(store, &job.name).await;
+    assert!(claim(store, &job, known, &session, slot(1)).await.is_none());
+    let runs = store.list(Range::RunsOf(job.name.clone())).await.unwrap();
+    assert_eq!((runs.len(), runs[0].modified), (1, first.token));
+}
+
 pub(crate) async fn a_slot_older_than_the_cursor_is_refused<S: Tree>(store: &S) {
     let (job, session) = (job("a"), register(store, "n/1").await);
     let before = put_job(store, &job).await;

@@ -54,6 +54,7 @@ macro_rules! tree_cases {
             claims:
                 of_twenty_claims_of_a_slot_one_wins
                 a_slot_claimed_before_is_refused
+                a_slot_that_runs_is_refused_whatever_the_cursor_says
                 a_slot_older_than_the_cursor_is_refused
                 a_refused_claim_finds_the_present_state
                 a_claim_on_an_edited_job_is_refused

@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 100)]
     jobs: usize,
     /// start-delay: seconds of each of the four rounds
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 20)]
     seconds: u64,
 }
 

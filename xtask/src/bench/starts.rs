@@ -139,7 +139,7 @@ pub(super) fn delay(program: &Path, jobs: usize, seconds: u64) -> anyhow::Result
         ours.read(&file, first, seconds)?;
     }
     let (bare_delays, our_delays) = (bare.delays(), ours.delays());
-    println!("{:>12} {:>10} {:>10} {:>10}", "ms", "bare loop", "cronctl", "difference");
+    println!("{:>12} {:>10} {:>10} {:>10} {:>7}", "ms", "bare loop", "cronctl", "difference", "ratio");
     for (name, percent, aim) in [
         ("p50", 50, "  (aim: within 1 ms)"),
         ("p90", 90, ""),
@@ -147,7 +147,7 @@ pub(super) fn delay(program: &Path, jobs: usize, seconds: u64) -> anyhow::Result
         ("max", 100, ""),
     ] {
         let (a, b) = (percentile(&bare_delays, percent), percentile(&our_delays, percent));
-        println!("{name:>12} {a:>10.2} {b:>10.2} {:>+10.2}{aim}", b - a);
+        println!("{name:>12} {a:>10.2} {b:>10.2} {:>+10.2} {:>7.2}{aim}", b - a, b / a);
     }
     let expected = jobs * ROUNDS * usize::try_from(seconds)?;
     for (name, starts) in [("bare loop", &bare), ("cronctl", &ours)] {
@@ -158,7 +158,15 @@ pub(super) fn delay(program: &Path, jobs: usize, seconds: u64) -> anyhow::Result
 }
 
 pub(super) fn spawns(program: &Path, jobs: usize) -> anyhow::Result<()> {
-    println!("\nspawns: {jobs} jobs due at one instant");
+    const ROUNDS: usize = 2;
+    println!("\nspawns: {jobs} jobs due at one instant, {ROUNDS} rounds in turn with the bare loop");
+    for round in 1..=ROUNDS {
+        spawns_once(program, jobs, round)?;
+    }
+    Ok(())
+}
+
+fn spawns_once(program: &Path, jobs: usize, round: usize) -> anyhow::Result<()> {
     let scratch = Scratch::new()?;
     let stamper = std::env::current_exe()?;
     let rate = |starts: &Starts| -> f64 {
@@ -189,7 +197,7 @@ pub(super) fn spawns(program: &Path, jobs: usize) -> anyhow::Result<()> {
     let (missed, doubled) = ours.missed_and_doubled(jobs);
     let (bare, ours) = (rate(&bare), rate(&ours));
     println!(
-        "bare loop {bare:.0}/s, cronctl {ours:.0}/s, ratio {:.2}; {missed} missed, {doubled} doubled",
+        "round {round}: bare loop {bare:.0}/s, cronctl {ours:.0}/s, ratio {:.2}; {missed} missed, {doubled} doubled",
         ours / bare
     );
     Ok(())
