@@ -2,8 +2,8 @@
 //!
 //! [`JobSpec`] is the text form, shaped like the `spec` of a `NodeCronJob` and stored so in the tree. [`Job`] is the
 //! checked form: it can only be built from a valid spec, and everything else in the project works with it.
+mod check;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -307,8 +307,8 @@ impl Job {
         let zone = TimeZone::parse(&time_zone).map_err(JobError::Zone)?;
         let schedule =
             Schedule::parse(&schedule, Dialect::Standard, zone, &name).map_err(JobError::Schedule)?;
-        let command = check_command(command, exec, shell)?;
-        check_env(&env)?;
+        let command = check::command(command, exec, shell)?;
+        check::env(&env)?;
         if let Some(dir) = working_dir.as_deref() {
             if !dir.starts_with('/') {
                 return Err(JobError::at(
@@ -316,7 +316,7 @@ impl Job {
                     "workingDir must be an absolute path; write one such as /srv",
                 ));
             }
-            no_nul("template.workingDir", dir)?;
+            check::no_nul("template.workingDir", dir)?;
         }
         for (field, value) in [
             ("startingDeadlineSeconds", starting_deadline_seconds),
@@ -365,7 +365,7 @@ impl Job {
     pub fn legacy(name: JobName, command: String, cron_expr: &str, zone: TimeZone) -> Result<Self, JobError> {
         let schedule =
             Schedule::parse(cron_expr, Dialect::Legacy, zone, &name).map_err(JobError::Schedule)?;
-        let command = check_command(Some(command), Vec::new(), Vec::new())?;
+        let command = check::command(Some(command), Vec::new(), Vec::new())?;
         Ok(Self {
             name,
             schedule,
@@ -381,117 +381,5 @@ impl Job {
             output_limit: OutputLimit::default().limit_bytes,
             history: History::default(),
         })
-    }
-}
-
-fn check_command(
-    command: Option<String>,
-    exec: Vec<String>,
-    shell: Vec<String>,
-) -> Result<Command, JobError> {
-    let too_long = |field: &str, bytes: usize| {
-        let message = format!(
-            "the command has {bytes} bytes; at most {MAX_COMMAND_BYTES} are allowed: put it into a script and write the script's path"
-        );
-        Err(JobError::at(field, message))
-    };
-    match (command, exec.is_empty()) {
-        (Some(_), false) => Err(JobError::at(
-            "template",
-            "command and exec are both given; keep command (a line for the shell) or exec (a program and its arguments)",
-        )),
-        (None, true) => Err(JobError::at(
-            "template",
-            "the command is missing; write command: \"a line for the shell\" or exec: [program, argument]",
-        )),
-        (Some(line), true) => {
-            if line.trim().is_empty() {
-                return Err(JobError::at("template.command", "the command is blank; write the line to run"));
-            }
-            if line.len() > MAX_COMMAND_BYTES {
-                return too_long("template.command", line.len());
-            }
-            no_nul("template.command", &line)?;
-            if shell.first().is_some_and(String::is_empty) {
-                return Err(JobError::at(
-                    "template.shell[0]",
-                    "the shell is empty; write a program such as /bin/bash",
-                ));
-            }
-            for (i, word) in shell.iter().enumerate() {
-                no_nul(&format!("template.shell[{i}]"), word)?;
-            }
-            Ok(Command::Line { line: line.into(), shell: shared_shell(shell) })
-        }
-        (None, false) => {
-            if !shell.is_empty() {
-                return Err(JobError::at(
-                    "template.shell",
-                    "exec runs without a shell; remove shell, or write command instead of exec",
-                ));
-            }
-            if exec[0].is_empty() {
-                return Err(JobError::at("template.exec[0]", "the program is empty; write its path or name"));
-            }
-            let bytes = exec.iter().map(|word| word.len() + 1).sum();
-            if bytes > MAX_COMMAND_BYTES {
-                return too_long("template.exec", bytes);
-            }
-            for (i, word) in exec.iter().enumerate() {
-                no_nul(&format!("template.exec[{i}]"), word)?;
-            }
-            Ok(Command::Exec(exec.into()))
-        }
-    }
-}
-
-/// Nearly every job has the default shell: all of them share one value.
-fn shared_shell(shell: Vec<String>) -> Arc<[String]> {
-    static DEFAULT: std::sync::LazyLock<Arc<[String]>> =
-        std::sync::LazyLock::new(|| ["/bin/sh".to_owned(), "-c".to_owned()].into());
-    if shell.is_empty() || shell == **DEFAULT { Arc::clone(&DEFAULT) } else { shell.into() }
-}
-
-fn check_env(env: &[EnvVar]) -> Result<(), JobError> {
-    let mut bytes = 0;
-    let mut names = HashSet::new();
-    for (i, EnvVar { name, value }) in env.iter().enumerate() {
-        let field = format!("template.env[{i}].name");
-        let head = |c: char| c.is_ascii_alphabetic() || c == '_';
-        let tail = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        if !name.starts_with(head) || !name.chars().all(tail) {
-            let message = format!(
-                "{name:?} is not a variable's name; use letters, digits and _, and begin with a letter or _"
-            );
-            return Err(JobError::at(field, message));
-        }
-        if name.starts_with("CRON_") {
-            let message =
-                format!("{name}: names that begin with CRON_ are set by the worker; choose another");
-            return Err(JobError::at(field, message));
-        }
-        if !names.insert(name) {
-            return Err(JobError::at(field, format!("{name} is given twice; keep one")));
-        }
-        no_nul(&format!("template.env[{i}].value"), value)?;
-        bytes += name.len() + value.len() + 2;
-    }
-    if bytes > MAX_ENV_BYTES {
-        let message = format!(
-            "the variables have {bytes} bytes; at most {MAX_ENV_BYTES} are allowed: put large values into a file"
-        );
-        return Err(JobError::at("template.env", message));
-    }
-    Ok(())
-}
-
-/// A NUL ends an argument, a path and a variable for the kernel, so none of them can carry one.
-fn no_nul(field: &str, text: &str) -> Result<(), JobError> {
-    match text.find('\0') {
-        None => Ok(()),
-        Some(at) => Err(JobError::at(
-            field,
-            format!("there is a NUL byte at offset {at}; no program can be given one: remove it"),
-        )),
     }
 }

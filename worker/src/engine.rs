@@ -4,6 +4,7 @@
 //! a future in [`Engine::in_flight`] whose reply is one more input. So an input's work is that of one job, and no store
 //! and no process can hold up another job.
 
+mod acts;
 mod replies;
 
 use std::collections::HashSet;
@@ -14,18 +15,18 @@ use futures::StreamExt;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::FuturesUnordered;
 use model::decide::{Decision, decide};
-use model::run::{SessionId, Skipped, Slot};
-use model::{Job, JobName, UnixMillis};
+use model::run::SessionId;
+use model::{JobName, UnixMillis};
 use store::{Follow, RunLog, Session, Tree, protocol};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use self::replies::Reply;
 use crate::due::Due;
 use crate::executor::{Event, Executor, ExecutorError, StopReason};
-use crate::finish::{self, By, Ended, Trouble};
+use crate::finish::{self, Trouble};
 use crate::runs::{Running, Runs};
 use crate::view::{Malformed, News, View};
-use crate::{CLAIM_LEAD, Config, Order, Report, environment, now, recover};
+use crate::{CLAIM_LEAD, Config, Order, Report, environment, now};
 
 /// The engine sleeps no longer than this, so that a step of the wall clock is noticed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
@@ -324,114 +325,6 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
                 self.pass(job, known, slot, skipped);
             }
         }
-    }
-
-    fn claim(
-        &mut self,
-        job: Arc<Job>,
-        known: protocol::Known,
-        slot: Slot,
-        skipped: Vec<Skipped>,
-        claimed: UnixMillis,
-    ) {
-        let (run, txn) =
-            protocol::claim(&job, known, &self.session, &self.config.node, slot, skipped.clone(), claimed);
-        self.view.entry(&job.name).deciding += 1;
-        let tree = self.tree.clone();
-        let future = async move {
-            let reply = tree.commit(txn).await;
-            Reply::Claimed { job, created: known.created, run, slot, skipped, claimed, reply }
-        };
-        self.in_flight.push(future.boxed());
-    }
-
-    fn pass(&mut self, job: Arc<Job>, known: protocol::Known, slot: Slot, skipped: Vec<Skipped>) {
-        let entry = self.view.entry(&job.name);
-        entry.deciding += 1;
-        let status = (!skipped.is_empty()).then(|| {
-            let mut status = entry.status.value.clone().unwrap_or_default();
-            status.add_skipped(&skipped);
-            status
-        });
-        let txn = protocol::pass(&job, known, &self.session, slot, status.as_deref());
-        let tree = self.tree.clone();
-        let future = async move {
-            let reply = tree.commit(txn).await;
-            Reply::Passed { job, created: known.created, slot, skipped, status, reply }
-        };
-        self.in_flight.push(future.boxed());
-    }
-
-    /// A deleted job: its runs are ended, and what it left in the tree goes once the last of them has.
-    fn clear_away(&mut self, name: &JobName) {
-        if self.recover(name) {
-            return;
-        }
-        for (key, running) in self.runs.alive_of(name) {
-            running.stopped = Some("killed because the job was deleted");
-            if let Some(executor) = &self.executor {
-                executor.stop(key, StopReason::Killed);
-            }
-        }
-        let entry = self.view.entry(name);
-        if entry.is_litter() {
-            entry.deciding += 1;
-            let (tree, txn, name) = (self.tree.clone(), protocol::collect(name), name.clone());
-            self.in_flight
-                .push(async move { Reply::Collected { reply: tree.commit(txn).await, name } }.boxed());
-        } else {
-            self.view.forget_if_gone(name);
-        }
-    }
-
-    /// Records the ends of runs that dead sessions left. Says whether there are any: the job waits for that.
-    fn recover(&mut self, name: &JobName) -> bool {
-        let orphans = self.view.orphans(name);
-        let some = !orphans.is_empty();
-        for (run, token, active) in orphans {
-            if self.swept.insert(active.session.clone()) {
-                crate::executor::kill_escapees(&active.session.0);
-            }
-            let entry = self.view.entry(name);
-            entry.deciding += 1;
-            let job = entry.definition.value.as_ref().and_then(|definition| definition.job.clone());
-            let (status, status_seen) = (entry.status.value.clone(), entry.known().status);
-            let (tree, log, trouble) = (self.tree.clone(), self.log.clone(), self.trouble.clone());
-            let (name, session) = (name.clone(), self.session.clone());
-            let future = async move {
-                let command = job.as_ref().map(|job| job.command.display()).unwrap_or_default();
-                let record = recover::end_of(&log, &name, command, &run, &active, now(), &trouble).await;
-                let keep = job.map(|job| job.history).unwrap_or_default();
-                let skipped = active.skipped.clone();
-                let by = By::Survivor { holder: Box::new(active), session };
-                let ended = Ended { record, keep, skipped, token, status, status_seen, by };
-                let finished = finish::finish(tree, log, ended, trouble).await;
-                Reply::Recovered { name, token, finished: Box::new(finished) }
-            };
-            self.in_flight.push(future.boxed());
-        }
-        some
-    }
-
-    /// Records the end of a run of ours and gives its claim back.
-    fn finish(&mut self, running: &Running, record: model::record::RunRecord) {
-        let entry = self.view.entry(&running.job.name);
-        let ended = Ended {
-            record: Arc::new(record),
-            keep: running.job.history,
-            skipped: running.skipped.clone(),
-            token: running.token,
-            status: entry.status.value.clone(),
-            status_seen: entry.known().status,
-            by: By::Holder,
-        };
-        let (tree, log, trouble, token) =
-            (self.tree.clone(), self.log.clone(), self.trouble.clone(), running.token);
-        let future = async move {
-            let finished = finish::finish(tree, log, ended, trouble).await;
-            Reply::Finished { token, finished: Box::new(finished) }
-        };
-        self.in_flight.push(future.boxed());
     }
 
     fn take_event(&mut self, event: Event) {

@@ -1,6 +1,7 @@
 //! What a worker believes after news that come in any order.
 
-use model::run::Skipped;
+use model::UnixMillis;
+use model::run::{Skipped, Slot};
 use serde_json::json;
 
 use super::*;

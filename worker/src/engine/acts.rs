@@ -1,0 +1,126 @@
+//! What the engine sets under way: each is a future whose reply is one more input.
+
+use std::sync::Arc;
+
+use futures::future::FutureExt;
+use model::record::RunRecord;
+use model::run::{Skipped, Slot};
+use model::{Job, JobName, UnixMillis};
+use store::{RunLog, Tree, protocol};
+
+use super::Engine;
+use super::replies::Reply;
+use crate::executor::StopReason;
+use crate::finish::{self, By, Ended};
+use crate::runs::Running;
+use crate::{now, recover};
+
+impl<T: Tree, L: RunLog> Engine<T, L> {
+    pub(super) fn claim(
+        &mut self,
+        job: Arc<Job>,
+        known: protocol::Known,
+        slot: Slot,
+        skipped: Vec<Skipped>,
+        claimed: UnixMillis,
+    ) {
+        let (run, txn) =
+            protocol::claim(&job, known, &self.session, &self.config.node, slot, skipped.clone(), claimed);
+        self.view.entry(&job.name).deciding += 1;
+        let tree = self.tree.clone();
+        let future = async move {
+            let reply = tree.commit(txn).await;
+            Reply::Claimed { job, created: known.created, run, slot, skipped, claimed, reply }
+        };
+        self.in_flight.push(future.boxed());
+    }
+
+    pub(super) fn pass(&mut self, job: Arc<Job>, known: protocol::Known, slot: Slot, skipped: Vec<Skipped>) {
+        let entry = self.view.entry(&job.name);
+        entry.deciding += 1;
+        let status = (!skipped.is_empty()).then(|| {
+            let mut status = entry.status.value.clone().unwrap_or_default();
+            status.add_skipped(&skipped);
+            status
+        });
+        let txn = protocol::pass(&job, known, &self.session, slot, status.as_deref());
+        let tree = self.tree.clone();
+        let future = async move {
+            let reply = tree.commit(txn).await;
+            Reply::Passed { job, created: known.created, slot, skipped, status, reply }
+        };
+        self.in_flight.push(future.boxed());
+    }
+
+    /// A deleted job: its runs are ended, and what it left in the tree goes once the last of them has.
+    pub(super) fn clear_away(&mut self, name: &JobName) {
+        if self.recover(name) {
+            return;
+        }
+        for (key, running) in self.runs.alive_of(name) {
+            running.stopped = Some("killed because the job was deleted");
+            if let Some(executor) = &self.executor {
+                executor.stop(key, StopReason::Killed);
+            }
+        }
+        let entry = self.view.entry(name);
+        if entry.is_litter() {
+            entry.deciding += 1;
+            let (tree, txn, name) = (self.tree.clone(), protocol::collect(name), name.clone());
+            self.in_flight
+                .push(async move { Reply::Collected { reply: tree.commit(txn).await, name } }.boxed());
+        } else {
+            self.view.forget_if_gone(name);
+        }
+    }
+
+    /// Records the ends of runs that dead sessions left. Says whether there are any: the job waits for that.
+    pub(super) fn recover(&mut self, name: &JobName) -> bool {
+        let orphans = self.view.orphans(name);
+        let some = !orphans.is_empty();
+        for (run, token, active) in orphans {
+            if self.swept.insert(active.session.clone()) {
+                crate::executor::kill_escapees(&active.session.0);
+            }
+            let entry = self.view.entry(name);
+            entry.deciding += 1;
+            let job = entry.definition.value.as_ref().and_then(|definition| definition.job.clone());
+            let (status, status_seen) = (entry.status.value.clone(), entry.known().status);
+            let (tree, log, trouble) = (self.tree.clone(), self.log.clone(), self.trouble.clone());
+            let (name, session) = (name.clone(), self.session.clone());
+            let future = async move {
+                let command = job.as_ref().map(|job| job.command.display()).unwrap_or_default();
+                let record = recover::end_of(&log, &name, command, &run, &active, now(), &trouble).await;
+                let keep = job.map(|job| job.history).unwrap_or_default();
+                let skipped = active.skipped.clone();
+                let by = By::Survivor { holder: Box::new(active), session };
+                let ended = Ended { record, keep, skipped, token, status, status_seen, by };
+                let finished = finish::finish(tree, log, ended, trouble).await;
+                Reply::Recovered { name, token, finished: Box::new(finished) }
+            };
+            self.in_flight.push(future.boxed());
+        }
+        some
+    }
+
+    /// Records the end of a run of ours and gives its claim back.
+    pub(super) fn finish(&mut self, running: &Running, record: RunRecord) {
+        let entry = self.view.entry(&running.job.name);
+        let ended = Ended {
+            record: Arc::new(record),
+            keep: running.job.history,
+            skipped: running.skipped.clone(),
+            token: running.token,
+            status: entry.status.value.clone(),
+            status_seen: entry.known().status,
+            by: By::Holder,
+        };
+        let (tree, log, trouble, token) =
+            (self.tree.clone(), self.log.clone(), self.trouble.clone(), running.token);
+        let future = async move {
+            let finished = finish::finish(tree, log, ended, trouble).await;
+            Reply::Finished { token, finished: Box::new(finished) }
+        };
+        self.in_flight.push(future.boxed());
+    }
+}
