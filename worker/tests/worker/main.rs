@@ -1,6 +1,7 @@
 //! A whole worker on a real store with real processes: what people see of their jobs.
 
 mod ends;
+mod program;
 mod recovery;
 mod slots;
 mod tree;
