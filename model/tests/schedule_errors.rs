@@ -206,6 +206,8 @@ fn the_place_of_a_mistake_is_in_characters() {
     assert_eq!((error.field(), error.offset(), error.length()), (Some("day of week"), 8, 1));
     let error = parse("0 0 * JAN,é,13 *", Dialect::Standard).unwrap_err();
     assert_eq!((error.field(), error.offset(), error.length()), (Some("month"), 10, 1));
+    let error = parse("é 0 0 * * * * too", Dialect::Standard).unwrap_err();
+    assert_eq!((error.field(), error.offset(), error.length()), (None, 14, 3));
 }
 
 #[test]
