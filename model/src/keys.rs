@@ -6,22 +6,38 @@
 //!
 //! | key | value | written by | lease |
 //! | --- | --- | --- | --- |
-//! | `jobs/n` | a job ([`crate::legacy::JobValue`]) | controller, `up`, master, people | – |
+//! | `jobs/n` | a job ([`crate::legacy::JobValue`]) | `up`, master, people | – |
 //! | `cursor/n` | [`crate::values::Cursor`] | workers | – |
 //! | `runs/E(n)/-/<run id>` | [`crate::values::ActiveRun`]; its mod revision is the fencing token | workers | – |
 //! | `status/n` | [`crate::values::JobStatus`] | workers | – |
 //! | `workers/<session>` | [`crate::values::WorkerInfo`] | workers | the session's |
-//! | `kill/E(n)` | the instant of the request; kills every run created before it, by revision | master, cronctl | – |
+//! | `kill/E(n)` | the instant of the request; kills every run created before it, by revision | master | – |
 //!
-//! `jobs/`, `workers/` and the lock and kill keys of the replaced system mean there what they mean here.
+//! The layout of these is fixed, and nothing writes them yet:
+//!
+//! | key | for |
+//! | --- | --- |
+//! | `cursor-on/<node>/n`, `status-on/<node>/n`, `runs/E(n)/<node>/<run id>` | jobs that run on each node |
+//! | `expect/E(n)/<slot>` | the nodes that such a job's slot is for |
+//! | `queue/E(n)/<slot>` | slots that wait for an earlier run |
+//! | `triggers/E(n)/<id>` | runs that were asked for |
+//! | `lock/n` | the exclusion towards workers of the replaced system, which hold it while a job runs |
+//! | `killer/n` | their kill signal: the put is the signal, its expiry means nothing |
+//! | `nodes/<name>` | a node's labels |
+//! | `paused` | nothing is claimed while it exists |
+//!
+//! `<slot>` is milliseconds since the epoch in 13 digits, so that slots sort by time; `<id>` is 16 hexadecimal digits.
+//! `jobs/`, `workers/`, `lock/` and `killer/` mean what they mean to the replaced system. A key below `workers/` whose
+//! value is not ours is one of its workers.
 
 use std::fmt;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use thiserror::Error;
 
+use crate::UnixMillis;
 use crate::name::{JobName, NameError};
-use crate::run::{RunId, SessionId};
+use crate::run::{RunId, SessionId, Slot};
 
 /// What stays as it is in `E(n)`; `%` and `/` never do.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -44,7 +60,51 @@ pub enum Key {
     Worker(SessionId),
     /// A request to end what runs of a job.
     Kill(JobName),
+    /// The last decided slot of a job on one node.
+    CursorOn(NodeName, JobName),
+    /// A claimed slot of a job on one node.
+    RunOn(JobName, NodeName, RunId),
+    /// What became of a job's slots on one node.
+    StatusOn(NodeName, JobName),
+    /// The nodes that a slot is for.
+    Expect(JobName, Slot),
+    /// A slot that waits.
+    Queue(JobName, Slot),
+    /// A run that was asked for.
+    Trigger(JobName, TriggerId),
+    /// The replaced system's exclusion.
+    Lock(JobName),
+    /// The replaced system's kill signal.
+    Killer(JobName),
+    /// A node.
+    Node(NodeName),
+    /// Nothing is claimed.
+    Paused,
 }
+
+/// The name of a node, as Kubernetes allows it: 1 to 253 letters, digits, `-`, `_` and `.`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeName(Box<str>);
+
+impl NodeName {
+    /// Checks a text and makes it a name.
+    pub fn new(text: &str) -> Option<Self> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        // `-` alone is the scope of runs that are for any node.
+        let usable = (1..=253).contains(&text.len()) && text.chars().all(plain) && text != ANY_NODE;
+        usable.then(|| Self(text.into()))
+    }
+}
+
+impl fmt::Display for NodeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Identifies a request to run a job: the same request always has the same one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TriggerId(pub u64);
 
 /// The folders of the tree, for listing and following.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -135,6 +195,16 @@ impl KeyPrefix {
             Key::Status(name) => format!("{p}status/{name}"),
             Key::Worker(session) => format!("{p}workers/{session}"),
             Key::Kill(name) => format!("{p}kill/{}", Encoded(name)),
+            Key::CursorOn(node, name) => format!("{p}cursor-on/{node}/{name}"),
+            Key::RunOn(name, node, run) => format!("{p}runs/{}/{node}/{run}", Encoded(name)),
+            Key::StatusOn(node, name) => format!("{p}status-on/{node}/{name}"),
+            Key::Expect(name, slot) => format!("{p}expect/{}/{:013}", Encoded(name), slot.0.0),
+            Key::Queue(name, slot) => format!("{p}queue/{}/{:013}", Encoded(name), slot.0.0),
+            Key::Trigger(name, id) => format!("{p}triggers/{}/{:016x}", Encoded(name), id.0),
+            Key::Lock(name) => format!("{p}lock/{name}"),
+            Key::Killer(name) => format!("{p}killer/{name}"),
+            Key::Node(node) => format!("{p}nodes/{node}"),
+            Key::Paused => format!("{p}paused"),
         }
     }
 
@@ -151,6 +221,9 @@ impl KeyPrefix {
     /// Reads a stored key back.
     pub fn decode(&self, text: &str) -> Result<Key, KeyError> {
         let rest = text.strip_prefix(&self.0).ok_or(KeyError::Unknown)?;
+        if rest == "paused" {
+            return Ok(Key::Paused);
+        }
         let (folder, rest) = rest.split_once('/').ok_or(KeyError::Unknown)?;
         match folder {
             "jobs" => Ok(Key::Job(JobName::new(rest)?)),
@@ -158,12 +231,25 @@ impl KeyPrefix {
             "status" => Ok(Key::Status(JobName::new(rest)?)),
             "workers" if !rest.is_empty() => Ok(Key::Worker(SessionId(rest.to_owned()))),
             "kill" => Ok(Key::Kill(decode_name(rest)?)),
-            "runs" => match rest.split('/').collect::<Vec<_>>()[..] {
-                [name, ANY_NODE, run] => {
-                    Ok(Key::Run(decode_name(name)?, run.parse().map_err(|_| KeyError::Unknown)?))
+            "runs" => {
+                let [name, scope, run] = rest.split('/').collect::<Vec<_>>()[..] else {
+                    return Err(KeyError::Unknown);
+                };
+                let (name, run) = (decode_name(name)?, run.parse().map_err(|_| KeyError::Unknown)?);
+                if scope == ANY_NODE {
+                    Ok(Key::Run(name, run))
+                } else {
+                    Ok(Key::RunOn(name, node(scope)?, run))
                 }
-                _ => Err(KeyError::Unknown),
-            },
+            }
+            "cursor-on" => on_node(rest).map(|(node, name)| Key::CursorOn(node, name)),
+            "status-on" => on_node(rest).map(|(node, name)| Key::StatusOn(node, name)),
+            "expect" => of_job(rest, slot).map(|(name, slot)| Key::Expect(name, slot)),
+            "queue" => of_job(rest, slot).map(|(name, slot)| Key::Queue(name, slot)),
+            "triggers" => of_job(rest, trigger).map(|(name, id)| Key::Trigger(name, id)),
+            "lock" => Ok(Key::Lock(JobName::new(rest)?)),
+            "killer" => Ok(Key::Killer(JobName::new(rest)?)),
+            "nodes" => node(rest).map(Key::Node),
             _ => Err(KeyError::Unknown),
         }
     }
@@ -184,30 +270,69 @@ fn decode_name(text: &str) -> Result<JobName, KeyError> {
     if Encoded(&name).to_string() == text { Ok(name) } else { Err(KeyError::Unknown) }
 }
 
+fn node(text: &str) -> Result<NodeName, KeyError> {
+    NodeName::new(text).ok_or(KeyError::Unknown)
+}
+
+/// `<node>/n`.
+fn on_node(text: &str) -> Result<(NodeName, JobName), KeyError> {
+    let (on, name) = text.split_once('/').ok_or(KeyError::Unknown)?;
+    Ok((node(on)?, JobName::new(name)?))
+}
+
+/// `E(n)/<what>`.
+fn of_job<T>(text: &str, read: fn(&str) -> Option<T>) -> Result<(JobName, T), KeyError> {
+    let (name, what) = text.split_once('/').ok_or(KeyError::Unknown)?;
+    Ok((decode_name(name)?, read(what).ok_or(KeyError::Unknown)?))
+}
+
+fn slot(text: &str) -> Option<Slot> {
+    let digits = text.len() == 13 && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().ok().map(|millis| Slot(UnixMillis(millis)))).flatten()
+}
+
+fn trigger(text: &str) -> Option<TriggerId> {
+    let hex = text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    hex.then(|| u64::from_str_radix(text, 16).ok().map(TriggerId)).flatten()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::UnixMillis;
-    use crate::run::{Revision, Slot};
+    use crate::run::Revision;
 
     fn name() -> impl Strategy<Value = JobName> {
         ".{1,40}".prop_filter_map("not a name", |text| JobName::new(&text).ok())
     }
 
     fn key() -> impl Strategy<Value = Key> {
-        (name(), 0..i64::from(i32::MAX), 0..6).prop_map(|(name, ms, kind)| match kind {
-            0 => Key::Job(name),
-            1 => Key::Cursor(name),
-            2 => {
-                let run = RunId::of_slot(&name, Revision(ms), Slot(UnixMillis(ms)));
-                Key::Run(name, run)
-            }
-            3 => Key::Status(name),
-            4 => Key::Worker(SessionId(format!("node/{ms}"))),
-            _ => Key::Kill(name),
-        })
+        (name(), "[a-zA-Z0-9._][a-zA-Z0-9._-]{0,20}", 0..9_999_999_999_999_i64, 0..16).prop_map(
+            |(name, node, ms, kind)| {
+                let slot = Slot(UnixMillis(ms));
+                let run = RunId::of_slot(&name, Revision(ms), slot);
+                let node = NodeName::new(&node).unwrap();
+                match kind {
+                    0 => Key::Job(name),
+                    1 => Key::Cursor(name),
+                    2 => Key::Run(name, run),
+                    3 => Key::Status(name),
+                    4 => Key::Worker(SessionId(format!("node/{ms}"))),
+                    5 => Key::Kill(name),
+                    6 => Key::CursorOn(node, name),
+                    7 => Key::RunOn(name, node, run),
+                    8 => Key::StatusOn(node, name),
+                    9 => Key::Expect(name, slot),
+                    10 => Key::Queue(name, slot),
+                    11 => Key::Trigger(name, TriggerId(ms.unsigned_abs())),
+                    12 => Key::Lock(name),
+                    13 => Key::Killer(name),
+                    14 => Key::Node(node),
+                    _ => Key::Paused,
+                }
+            },
+        )
     }
 
     proptest! {
@@ -243,7 +368,25 @@ mod tests {
         let prefix = KeyPrefix::default();
         let name = JobName::new("ops/rotate logs").unwrap();
         let run: RunId = "1764000000000-00000000000000ff".parse().unwrap();
+        let node = NodeName::new("n-1.lan").unwrap();
+        let slot = Slot(UnixMillis(60_000));
         for (key, text) in [
+            (Key::CursorOn(node.clone(), name.clone()), "/cron/cursor-on/n-1.lan/ops/rotate logs"),
+            (Key::StatusOn(node.clone(), name.clone()), "/cron/status-on/n-1.lan/ops/rotate logs"),
+            (
+                Key::RunOn(name.clone(), node.clone(), run.clone()),
+                "/cron/runs/ops%2Frotate%20logs/n-1.lan/1764000000000-00000000000000ff",
+            ),
+            (Key::Expect(name.clone(), slot), "/cron/expect/ops%2Frotate%20logs/0000000060000"),
+            (Key::Queue(name.clone(), slot), "/cron/queue/ops%2Frotate%20logs/0000000060000"),
+            (
+                Key::Trigger(name.clone(), TriggerId(255)),
+                "/cron/triggers/ops%2Frotate%20logs/00000000000000ff",
+            ),
+            (Key::Lock(name.clone()), "/cron/lock/ops/rotate logs"),
+            (Key::Killer(name.clone()), "/cron/killer/ops/rotate logs"),
+            (Key::Node(node), "/cron/nodes/n-1.lan"),
+            (Key::Paused, "/cron/paused"),
             (Key::Job(name.clone()), "/cron/jobs/ops/rotate logs"),
             (Key::Cursor(name.clone()), "/cron/cursor/ops/rotate logs"),
             (Key::Run(name.clone(), run), "/cron/runs/ops%2Frotate%20logs/-/1764000000000-00000000000000ff"),
@@ -252,6 +395,7 @@ mod tests {
             (Key::Kill(name), "/cron/kill/ops%2Frotate%20logs"),
         ] {
             assert_eq!(prefix.encode(&key), text);
+            assert_eq!(prefix.decode(text), Ok(key));
         }
     }
 

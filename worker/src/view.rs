@@ -221,6 +221,7 @@ impl View {
                 self.workers.insert(session);
                 News::None
             }
+            _ => News::None,
         }
     }
 
@@ -263,11 +264,11 @@ impl View {
                 let news = entry.foreign.len() < before;
                 (name, news)
             }
-            Key::Kill(_) => return News::None,
             Key::Worker(session) => {
                 self.workers.remove(&session);
                 return News::WorkerGone(session);
             }
+            _ => return News::None,
         };
         self.forget_if_gone(&name);
         if news { News::Job(name) } else { News::None }
