@@ -50,7 +50,8 @@ pub(crate) struct View {
     prefix: KeyPrefix,
     session: SessionId,
     zone: TimeZone,
-    entries: HashMap<JobName, Entry>,
+    /// Boxed, so that the table's spare places are small.
+    entries: HashMap<JobName, Box<Entry>>,
     workers: HashSet<SessionId>,
 }
 
@@ -90,7 +91,7 @@ impl View {
 
     /// Forgets a job of which nothing is left.
     pub(crate) fn forget_if_gone(&mut self, name: &JobName) {
-        if self.entries.get(name).is_some_and(Entry::is_gone) {
+        if self.entries.get(name).is_some_and(|entry| entry.is_gone()) {
             self.entries.remove(name);
         }
     }

@@ -49,9 +49,9 @@ pub(crate) async fn apply<T: Tree>(
     printer: &Printer,
 ) -> anyhow::Result<Applied> {
     let mut applied = Applied::default();
-    let mut places: HashMap<JobName, String> = HashMap::new();
+    let mut places = Places::new();
     let mut faulty: BTreeSet<&str> = BTreeSet::new();
-    for source in &sources.files {
+    for (file, source) in sources.files.iter().enumerate() {
         // On a thread of its own: standard input or a pipe may keep it waiting for ever.
         let reading = tokio::task::spawn_blocking({
             let source = source.clone();
@@ -70,9 +70,9 @@ pub(crate) async fn apply<T: Tree>(
         let mut jobs = 0;
         let mut writes = stream::iter(manifest::read(&text))
             .filter_map(|document| {
-                let place = format!("{}:{}", source.shown, document.line);
-                let document = unique(document, &place, &mut places);
-                std::future::ready(document.map(|document| (place, document)))
+                let place = Place { file, line: document.line };
+                let content = unique(document, place, sources, &mut places);
+                std::future::ready(content.map(|content| (place.shown(sources), content)))
             })
             .map(|(place, content)| async {
                 let outcome = match content {
@@ -108,6 +108,23 @@ pub(crate) async fn apply<T: Tree>(
     Ok(applied)
 }
 
+/// Where a document begins.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// Which of the sources' files.
+    file: usize,
+    line: usize,
+}
+
+impl Place {
+    fn shown(self, sources: &Sources) -> String {
+        format!("{}:{}", sources.files[self.file].shown, self.line)
+    }
+}
+
+/// The jobs of all documents, and where each is defined.
+type Places = HashMap<JobName, Place>;
+
 /// What became of one document.
 enum Outcome {
     Nothing,
@@ -117,14 +134,15 @@ enum Outcome {
 }
 
 /// Refuses a job whose name an earlier document has. Documents with nothing in them are left out.
-fn unique(document: Document, place: &str, places: &mut HashMap<JobName, String>) -> Option<Content> {
+fn unique(document: Document, place: Place, sources: &Sources, places: &mut Places) -> Option<Content> {
     match document.content {
         Content::Empty => None,
         Content::Job(object) => {
             if let Some(earlier) = places.get(&object.job.name) {
                 let message = format!(
-                    "{} is defined at {earlier} already; give one of them another name",
-                    object.job.name
+                    "{} is defined at {} already; give one of them another name",
+                    object.job.name,
+                    earlier.shown(sources)
                 );
                 let problem = Problem {
                     line: Some(document.line),
@@ -137,7 +155,7 @@ fn unique(document: Document, place: &str, places: &mut HashMap<JobName, String>
                     problems: vec![problem],
                 }));
             }
-            places.insert(object.job.name.clone(), place.to_owned());
+            places.insert(object.job.name.clone(), place);
             Some(Content::Job(object))
         }
         other => Some(other),
@@ -189,7 +207,7 @@ async fn put<T: Tree>(tree: &T, name: &JobName, value: Vec<u8>) -> Result<Result
 async fn sweep<T: Tree>(
     tree: &T,
     sources: &Sources,
-    places: &HashMap<JobName, String>,
+    places: &Places,
     faulty: &BTreeSet<&str>,
     printer: &Printer,
     applied: &mut Applied,
