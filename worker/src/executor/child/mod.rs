@@ -16,12 +16,14 @@ use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::sync::{Arc, mpsc as blocking};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use futures::SinkExt;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::unix::pipe;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout_at;
 use tokio_util::bytes::{Bytes, BytesMut};
 use tokio_util::codec::{Decoder, FramedWrite};
 
@@ -31,6 +33,10 @@ use super::protocol::{MAX_MESSAGE, MAX_REQUEST, Message, Request, codec, decode,
 
 /// How many messages wait to be written; the tasks of the runs wait for room.
 const MESSAGES_QUEUED: usize = 64;
+
+/// How long messages wait at most while commands are being started. What a worker does with a message takes time that
+/// the next start would have to wait for; ends may come late, starts may not.
+const STARTS_FIRST: Duration = Duration::from_millis(200);
 
 /// Signals that a terminal or a service manager sends to every process of a session. The worker decides what they mean
 /// and says so through the pipe. They have handlers, because ignored signals would be ignored in the commands too;
@@ -64,12 +70,13 @@ fn serve() -> io::Result<Infallible> {
         shared.end()
     })?;
     let shared = Arc::clone(&table);
+    let (burst, starting) = watch::channel(None);
     thread::Builder::new()
         .name("starts".to_owned())
-        .spawn(move || starter::work(&shared, &ordered, files))?;
+        .spawn(move || starter::work(&shared, &ordered, files, &burst))?;
     let shared = Arc::clone(&table);
     thread::Builder::new().name("fence".to_owned()).spawn(move || shared.keep_fence())?;
-    runtime.block_on(write(queued, stdout));
+    runtime.block_on(write(queued, stdout, starting));
     table.end()
 }
 
@@ -126,10 +133,19 @@ fn take(request: Request, table: &Arc<Table>, orders: &blocking::Sender<Order>) 
 }
 
 /// Writes messages until the worker does not take them any more.
-async fn write(mut queued: mpsc::Receiver<Message>, stdout: pipe::Sender) {
+async fn write(
+    mut queued: mpsc::Receiver<Message>,
+    stdout: pipe::Sender,
+    mut starting: watch::Receiver<Option<Instant>>,
+) {
     let mut frames = FramedWrite::new(stdout, codec(MAX_MESSAGE));
     let mut messages = Vec::with_capacity(MESSAGES_QUEUED);
     while queued.recv_many(&mut messages, MESSAGES_QUEUED).await > 0 {
+        let since = *starting.borrow();
+        if let Some(since) = since {
+            // Over in time, or not: either way they are written now. Without end it would not be first but only.
+            let _ = timeout_at((since + STARTS_FIRST).into(), starting.wait_for(Option::is_none)).await;
+        }
         for message in messages.drain(..) {
             if frames.feed(encode(&message)).await.is_err() {
                 return;

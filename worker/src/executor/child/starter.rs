@@ -16,6 +16,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use model::UnixMillis;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::watch;
 
 use super::table::{Stop, Table};
 use super::{refusal, run};
@@ -42,8 +43,14 @@ pub(super) struct Spawned {
     pub(super) since: Instant,
 }
 
-/// Starts what is ordered, until the process ends. `files` is the limit of open files that commands get.
-pub(super) fn work(table: &Arc<Table>, orders: &Receiver<Order>, files: Rlimit) {
+/// Starts what is ordered, until the process ends. `files` is the limit of open files that commands get. While starts
+/// are due, `burst` says since when.
+pub(super) fn work(
+    table: &Arc<Table>,
+    orders: &Receiver<Order>,
+    files: Rlimit,
+    burst: &watch::Sender<Option<Instant>>,
+) {
     // By instant, then in the order in which they came.
     let mut waiting: BTreeMap<(UnixMillis, u64), Order> = BTreeMap::new();
     let mut count = 0;
@@ -53,11 +60,15 @@ pub(super) fn work(table: &Arc<Table>, orders: &Receiver<Order>, files: Rlimit) 
             Some(next) => {
                 let sleep = until(next.key().0);
                 if sleep.is_zero() {
+                    begin(burst);
                     start(next.remove(), table, files);
                 }
                 sleep.min(LONGEST_SLEEP)
             }
         };
+        if !sleep.is_zero() {
+            burst.send_if_modified(|since| since.take().is_some());
+        }
         match orders.recv_timeout(sleep) {
             Ok(order) => {
                 waiting.insert((order.start.at, count), order);
@@ -67,6 +78,14 @@ pub(super) fn work(table: &Arc<Table>, orders: &Receiver<Order>, files: Rlimit) 
             Err(RecvTimeoutError::Disconnected) => return,
         }
     }
+}
+
+fn begin(burst: &watch::Sender<Option<Instant>>) {
+    burst.send_if_modified(|since| {
+        let first = since.is_none();
+        since.get_or_insert_with(Instant::now);
+        first
+    });
 }
 
 /// How long the wall clock says that it is until an instant.
