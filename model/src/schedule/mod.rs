@@ -53,6 +53,17 @@ pub enum Dialect {
 /// A parsed schedule: expression, dialect, zone, and what the job's name chose in it (`H`, `@every`).
 ///
 /// Cloning is cheap, and equal schedules of different jobs share one value.
+///
+/// ```
+/// use model::{Dialect, JobName, Schedule, TimeZone, UnixMillis};
+///
+/// let (paris, job) = (TimeZone::parse("Europe/Paris")?, JobName::new("ops/rotate")?);
+/// let schedule = Schedule::parse("30 2 * * 5L", Dialect::Standard, paris, &job)?;
+/// assert_eq!(schedule.describe(), "At 02:30 on the last Friday of each month, Europe/Paris");
+/// let slot = schedule.next_after(UnixMillis(1_764_000_000_000)).expect("there is a Friday in each week");
+/// assert_eq!(slot.to_string(), "2025-11-28T01:30:00Z");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct Schedule(Arc<Inner>);
 
