@@ -1,4 +1,20 @@
-//! Tests against a real cluster.
+//! Real components for tests: etcd, a server that speaks MongoDB's protocol, and our own programs, each a process on
+//! loopback with a free port and a folder that goes away.
 //!
-//! Empty today, as there is nothing to install on a cluster yet. What a whole program does on one machine is tested beside
-//! it, in `cli/tests`.
+//! The programs come from the tools folder that `cargo xtask tools` fills; a missing one fails the test and says so. A
+//! component ends when its value is dropped, and when the test panics the end of its log is shown.
+//!
+//! `ETCD_ENDPOINTS` and `MONGODB_URI` name servers that are there already. Tests that need no more than a server use
+//! those; tests that stop, pause or break one always start their own.
+//!
+//! Not here: what is tested. That is beside each room, and for the whole system in `e2e/tests`.
+
+mod etcd;
+mod mongo;
+mod process;
+mod tools;
+
+pub use etcd::{Etcd, EtcdOptions};
+pub use mongo::{Mongo, MongoOptions};
+pub use process::{Process, free_port, until};
+pub use tools::tool;

@@ -89,12 +89,8 @@ async fn fill(store: &Embedded) -> Result<(), Box<dyn Error>> {
 
     let session = SessionId("node-1-4711".to_owned());
     let now = now();
-    let worker = WorkerInfo {
-        address: "192.168.1.17".to_owned(),
-        node: "node-1".to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        since: now - Duration::from_hours(7),
-    };
+    let since = now - Duration::from_hours(7);
+    let worker = WorkerInfo::new("192.168.1.17", "node-1", env!("CARGO_PKG_VERSION"), since);
     store.open_session(session.clone(), &worker).await?;
     let slot = Slot(now - Duration::from_secs(75));
     let active = ActiveRun {

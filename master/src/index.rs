@@ -121,6 +121,7 @@ impl Follower {
                     Some(revision)
                 }
                 Follow::Changed(changes) => self.apply(&changes),
+                Follow::Current(_) => continue,
             };
             self.names.seen.send_if_modified(|seen| {
                 let newer = revision > *seen;

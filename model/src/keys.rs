@@ -12,6 +12,8 @@
 //! | `status/n` | [`crate::values::JobStatus`] | workers | – |
 //! | `workers/<session>` | [`crate::values::WorkerInfo`] | workers | the session's |
 //! | `kill/E(n)` | the instant of the request; kills every run created before it, by revision | master | – |
+//! | `lock/n` | [`crate::values::LockValue`]: the exclusion towards workers of the replaced system, which hold it while a job runs | workers; `reserved` by the job's writer | the session's; `reserved`: – |
+//! | `killer/n` | nothing: the replaced system's kill signal; the put is the signal, its expiry means nothing | people, its master | 1 s |
 //!
 //! The layout of these is fixed, and nothing writes them yet:
 //!
@@ -21,8 +23,6 @@
 //! | `expect/E(n)/<slot>` | the nodes that such a job's slot is for |
 //! | `queue/E(n)/<slot>` | slots that wait for an earlier run |
 //! | `triggers/E(n)/<id>` | runs that were asked for |
-//! | `lock/n` | the exclusion towards workers of the replaced system, which hold it while a job runs |
-//! | `killer/n` | their kill signal: the put is the signal, its expiry means nothing |
 //! | `nodes/<name>` | a node's labels |
 //! | `paused` | nothing is claimed while it exists |
 //!
@@ -121,12 +121,24 @@ pub enum Folder {
     Workers,
     /// All kill requests.
     Kills,
+    /// All locks.
+    Locks,
+    /// All kill signals of the replaced system.
+    Killers,
 }
 
 impl Folder {
     /// Every folder.
-    pub const ALL: [Self; 6] =
-        [Self::Jobs, Self::Cursors, Self::Runs, Self::Statuses, Self::Workers, Self::Kills];
+    pub const ALL: [Self; 8] = [
+        Self::Jobs,
+        Self::Cursors,
+        Self::Runs,
+        Self::Statuses,
+        Self::Workers,
+        Self::Kills,
+        Self::Locks,
+        Self::Killers,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -136,6 +148,8 @@ impl Folder {
             Self::Statuses => "status/",
             Self::Workers => "workers/",
             Self::Kills => "kill/",
+            Self::Locks => "lock/",
+            Self::Killers => "killer/",
         }
     }
 }

@@ -81,6 +81,49 @@ pub struct ActiveRun {
     pub skipped: Vec<Skipped>,
 }
 
+/// `lock/n`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum LockValue {
+    /// Nobody of the replaced system may run the job; its own exclusion is the run record.
+    Reserved,
+    /// One of our sessions runs the job.
+    Held {
+        /// Whose it is.
+        session: SessionId,
+        /// The run.
+        run: RunId,
+        /// Which try.
+        attempt: u32,
+    },
+    /// Somebody else runs the job, most likely a worker of the replaced system.
+    Foreign,
+}
+
+impl LockValue {
+    /// The value as stored: `reserved`, or `session run attempt`.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Reserved => b"reserved".to_vec(),
+            Self::Held { session, run, attempt } => format!("{session} {run} {attempt}").into_bytes(),
+            Self::Foreign => Vec::new(),
+        }
+    }
+
+    /// Reads any value.
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        let held = || {
+            let mut words = std::str::from_utf8(bytes).ok()?.rsplitn(3, ' ');
+            let (attempt, run, session) = (words.next()?, words.next()?, words.next()?);
+            let (run, attempt) = (run.parse().ok()?, attempt.parse().ok()?);
+            Some(Self::Held { session: SessionId(session.to_owned()), run, attempt })
+        };
+        match bytes {
+            b"reserved" => Self::Reserved,
+            _ => held().unwrap_or(Self::Foreign),
+        }
+    }
+}
+
 /// `status/n`: what became of a job's slots, in numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -158,6 +201,34 @@ pub struct WorkerInfo {
     pub version: String,
     /// When it registered, by its own clock.
     pub since: UnixMillis,
+    /// What it can be chosen by.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// How many runs it takes at once, where that is limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<u32>,
+    /// It has as many as it takes: the others do its share.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub full: bool,
+    /// Its clock when it wrote this. `since` stands in where an older version left it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<UnixMillis>,
+}
+
+impl WorkerInfo {
+    /// A worker without labels and limits.
+    pub fn new(address: &str, node: &str, version: &str, since: UnixMillis) -> Self {
+        Self {
+            address: address.to_owned(),
+            node: node.to_owned(),
+            version: version.to_owned(),
+            since,
+            labels: BTreeMap::new(),
+            capacity: None,
+            full: false,
+            clock: None,
+        }
+    }
 }
 
 #[cfg(test)]

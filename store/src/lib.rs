@@ -15,4 +15,6 @@ pub mod protocol;
 pub mod tree;
 
 pub use log::{LogEntry, LogError, RunLog, RunQuery};
-pub use tree::{Change, Compare, Follow, KeyValue, Op, Range, Session, Tree, TreeError, Txn, TxnReply};
+pub use tree::{
+    Change, Compare, Follow, KeyValue, LeaseId, Op, Range, Renewed, Session, Tree, TreeError, Txn, TxnReply,
+};

@@ -13,7 +13,7 @@
 
 use model::keys::{Folder, Key};
 use model::run::{Revision, RunId, Skipped, Slot};
-use model::values::{ActiveRun, Cursor, JobStatus, Timetable};
+use model::values::{ActiveRun, Cursor, JobStatus, LockValue, Timetable, WorkerInfo};
 use model::{Job, JobName, UnixMillis};
 use serde::Serialize;
 
@@ -30,6 +30,9 @@ pub struct Known {
     pub cursor: Revision,
     /// The mod revision of its status.
     pub status: Revision,
+    /// The mod revision of `lock/n` where that reads `reserved`, or nothing. Any other lock is held by somebody: such a
+    /// job is busy.
+    pub lock: Revision,
 }
 
 /// Takes a slot. `found` of a refusal holds the present job, cursor and runs.
@@ -53,15 +56,21 @@ pub fn claim(
         skipped,
     };
     let mut when = on_definition(&job.name, known, session);
-    when.push(if job.is_exclusive() {
-        Compare::Empty(Range::RunsOf(job.name.clone()))
-    } else {
-        Compare::Created(Key::Run(job.name.clone(), run.clone()), Revision::NONE)
-    });
-    let then = vec![
+    let mut then = vec![
         put(Key::Cursor(job.name.clone()), &cursor(job, known, slot)),
         put(Key::Run(job.name.clone(), run.clone()), &active),
     ];
+    if job.is_exclusive() {
+        let lock = || Key::Lock(job.name.clone());
+        when.push(Compare::Empty(Range::RunsOf(job.name.clone())));
+        when.push(Compare::Modified(lock(), known.lock));
+        if known.lock == Revision::NONE {
+            let held = LockValue::Held { session: session.id.clone(), run: run.clone(), attempt: 0 };
+            then.push(Op::PutLeased(lock(), held.to_bytes(), session.lease));
+        }
+    } else {
+        when.push(Compare::Created(Key::Run(job.name.clone(), run.clone()), Revision::NONE));
+    }
     (run, Txn { when, then, otherwise: read_all(&job.name) })
 }
 
@@ -86,7 +95,12 @@ pub fn finish(job: &JobName, run: &RunId, token: Revision, status_seen: Revision
             Compare::Modified(run.clone(), token),
             Compare::Modified(Key::Status(job.clone()), status_seen),
         ],
-        then: vec![Op::Delete(run.clone()), put(Key::Status(job.clone()), status)],
+        then: vec![
+            Op::Delete(run.clone()),
+            put(Key::Status(job.clone()), status),
+            // The lock that the claim put, if it is still that one.
+            Op::DeleteIf(Key::Lock(job.clone()), token),
+        ],
         otherwise: vec![Op::Get(run), Op::Get(Key::Status(job.clone()))],
     }
 }
@@ -107,17 +121,58 @@ pub fn lose(
     txn
 }
 
-/// Removes what a deleted job left, once its last run has ended. Its records stay in the run log.
-pub fn collect(job: &JobName) -> Txn {
+/// Removes what a deleted job left, once its last run has ended. Its records stay in the run log. `reserved` is the mod
+/// revision of its lock where that reads so ([`Known::lock`]).
+pub fn collect(job: &JobName, reserved: Revision) -> Txn {
     let name = || job.clone();
+    let mut then =
+        vec![Op::Delete(Key::Cursor(name())), Op::Delete(Key::Status(name())), Op::Delete(Key::Kill(name()))];
+    if reserved != Revision::NONE {
+        then.push(Op::DeleteIf(Key::Lock(name()), reserved));
+    }
     Txn {
         when: vec![Compare::Created(Key::Job(name()), Revision::NONE), Compare::Empty(Range::RunsOf(name()))],
-        then: vec![
-            Op::Delete(Key::Cursor(name())),
-            Op::Delete(Key::Status(name())),
-            Op::Delete(Key::Kill(name())),
-        ],
+        then,
         otherwise: Vec::new(),
+    }
+}
+
+/// Moves the run of an ended session to a new session of the same worker, because its processes go on. Its token is
+/// then this transaction's revision. A refusal means that the run's end was decided meanwhile.
+pub fn readopt(job: &JobName, run: (&RunId, &ActiveRun), token: Revision, session: &Session) -> Txn {
+    let (id, active) = run;
+    let key = Key::Run(job.clone(), id.clone());
+    let moved = ActiveRun { session: session.id.clone(), ..active.clone() };
+    Txn {
+        when: vec![
+            Compare::Modified(key.clone(), token),
+            Compare::Created(Key::Worker(session.id.clone()), session.registered),
+        ],
+        then: vec![put(key.clone(), &moved)],
+        otherwise: vec![Op::Get(key)],
+    }
+}
+
+/// Says something new about a worker while its session lives.
+pub fn announce(session: &Session, info: &WorkerInfo) -> Txn {
+    let key = Key::Worker(session.id.clone());
+    let value = serde_json::to_vec(info).expect("our values always make JSON");
+    Txn {
+        when: vec![Compare::Created(key.clone(), session.registered)],
+        then: vec![Op::PutLeased(key, value, session.lease)],
+        otherwise: Vec::new(),
+    }
+}
+
+/// Keeps workers of the replaced system from a job that they would not run as it is meant: its lock reads `reserved`, so
+/// they can never take it. `seen` is the lock's mod revision: nothing, or a run of ours that holds it. A refusal finds
+/// the present one; one that the replaced system holds is waited for.
+pub fn reserve(job: &JobName, seen: Revision) -> Txn {
+    let key = Key::Lock(job.clone());
+    Txn {
+        when: vec![Compare::Modified(key.clone(), seen)],
+        then: vec![Op::Put(key.clone(), LockValue::Reserved.to_bytes())],
+        otherwise: vec![Op::Get(key)],
     }
 }
 
@@ -154,7 +209,7 @@ pub fn delete_job(name: &JobName, seen: Revision) -> Txn {
 }
 
 /// The folders a worker follows.
-pub const FOLLOWED: [Folder; 6] = Folder::ALL;
+pub const FOLLOWED: [Folder; 8] = Folder::ALL;
 
 /// What every decision about a job compares: its definition, its cursor, and that the decider is registered.
 fn on_definition(job: &JobName, known: Known, session: &Session) -> Vec<Compare> {
@@ -165,7 +220,7 @@ fn on_definition(job: &JobName, known: Known, session: &Session) -> Vec<Compare>
     ]
 }
 
-/// Reads what a decision about a job is based on: its key, cursor, status and runs.
+/// Reads what a decision about a job is based on: its key, cursor, status, lock and runs.
 pub fn present(job: &JobName) -> Txn {
     Txn { when: Vec::new(), then: read_all(job), otherwise: Vec::new() }
 }
@@ -176,6 +231,7 @@ fn read_all(job: &JobName) -> Vec<Op> {
         Op::Get(Key::Job(job.clone())),
         Op::Get(Key::Cursor(job.clone())),
         Op::Get(Key::Status(job.clone())),
+        Op::Get(Key::Lock(job.clone())),
         Op::List(Range::RunsOf(job.clone())),
     ]
 }

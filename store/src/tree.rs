@@ -7,6 +7,7 @@
 //! Keys are typed on the way in ([`Key`]) and text on the way out, because anybody may put anything into a tree.
 
 use std::future::Future;
+use std::time::Duration;
 
 use model::JobName;
 use model::keys::{Folder, Key, KeyPrefix};
@@ -63,8 +64,12 @@ pub enum Compare {
 pub enum Op {
     /// Puts a key that outlives its writer.
     Put(Key, Vec<u8>),
+    /// Puts a key that ends with the session that has this lease.
+    PutLeased(Key, Vec<u8>, LeaseId),
     /// Deletes a key, if it is there.
     Delete(Key),
+    /// Deletes a key if its mod revision is this, and otherwise leaves it as it is.
+    DeleteIf(Key, Revision),
     /// Reads a key into [`TxnReply::found`].
     Get(Key),
     /// Reads a range into [`TxnReply::found`].
@@ -117,9 +122,16 @@ pub enum Follow {
     Listed(Revision),
     /// Changes after the listing, in the order of their revisions. Changes of one transaction come together.
     Changed(Vec<Change>),
+    /// Everything up to this revision was sent: a backend on a network says so from time to time while nothing changes,
+    /// so that silence can be told from a broken connection.
+    Current(Revision),
     /// Changes may have been missed; pages of a new listing follow. The text says why.
     Again(String),
 }
+
+/// What a session's keys are tied to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LeaseId(pub i64);
 
 /// A worker's registration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,6 +140,19 @@ pub struct Session {
     pub id: SessionId,
     /// The create revision of its key. A transaction that compares it fails once the session has ended.
     pub registered: Revision,
+    /// What its keys are tied to.
+    pub lease: LeaseId,
+    /// How long it lasts without [`Tree::renew_session`]; without a time, as long as the process does.
+    pub lasts: Option<Duration>,
+}
+
+/// What a renewal found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewed {
+    /// The session lives, for at least as long again from the moment the renewal was asked for.
+    Lives,
+    /// It has ended, and its keys are gone. It does not come back: a new one is needed.
+    Ended,
 }
 
 /// Why the tree did not do what was asked.
@@ -184,6 +209,9 @@ pub trait Tree: Clone + Send + Sync + 'static {
         info: &WorkerInfo,
     ) -> impl Future<Output = Result<Session, TreeError>> + Send;
 
-    /// Ends a registration at once.
+    /// Makes a session last for its whole time again.
+    fn renew_session(&self, session: &Session) -> impl Future<Output = Result<Renewed, TreeError>> + Send;
+
+    /// Ends a registration at once, and all keys under its lease.
     fn close_session(&self, session: &Session) -> impl Future<Output = Result<(), TreeError>> + Send;
 }

@@ -216,6 +216,7 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
                     self.take_news(news);
                 }
             }
+            Follow::Current(_) => {}
             Follow::Again(why) => {
                 tracing::warn!(%why, "changes of the job tree may have been missed; reading all of it again");
                 self.listing = Some(HashSet::new());

@@ -84,12 +84,7 @@ impl Worker {
     /// their jobs starts again.
     pub async fn start<T: Tree, L: RunLog>(tree: T, log: L, config: Config) -> Result<Self, StartError> {
         let session = SessionId(format!("{}-{}", config.node, nonce()));
-        let info = WorkerInfo {
-            address: config.address.clone(),
-            node: config.node.clone(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            since: now(),
-        };
+        let info = WorkerInfo::new(&config.address, &config.node, env!("CARGO_PKG_VERSION"), now());
         let (executor, events) = executor::Executor::spawn(&config.program)?;
         let session = tree.open_session(session, &info).await.map_err(StartError::Register)?;
         let (reports, _) = broadcast::channel(REPORTS_KEPT);

@@ -14,11 +14,11 @@ use model::keys::{Key, KeyError, KeyPrefix};
 use model::legacy::JobValue;
 use model::run::{Revision, RunId, SessionId};
 use model::schedule::TimeZone;
-use model::values::ActiveRun;
+use model::values::{ActiveRun, LockValue};
 use store::protocol;
 use store::{Change, KeyValue};
 
-pub(crate) use entry::{Definition, Entry, ForeignRun};
+pub(crate) use entry::{Definition, Entry, ForeignRun, Holder};
 
 /// Something in the tree that can't be used. It is reported once for each revision, and nothing else is affected.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,13 +110,14 @@ impl View {
         found: &[KeyValue],
         revision: Revision,
     ) -> Vec<Malformed> {
-        let (mut job, mut cursor, mut status, mut runs) = (false, false, false, Vec::new());
+        let (mut job, mut cursor, mut status, mut lock, mut runs) = (false, false, false, false, Vec::new());
         let mut malformed = Vec::new();
         for pair in found {
             match self.prefix.decode(&pair.key) {
                 Ok(Key::Job(_)) => job = true,
                 Ok(Key::Cursor(_)) => cursor = true,
                 Ok(Key::Status(_)) => status = true,
+                Ok(Key::Lock(_)) => lock = true,
                 Ok(Key::Run(_, run)) => runs.push(run),
                 _ => {}
             }
@@ -133,6 +134,9 @@ impl View {
         }
         if !status {
             entry.status.set(revision, None);
+        }
+        if !lock {
+            entry.lock.set(revision, Holder::Nobody);
         }
         entry.foreign.retain(|foreign| foreign.token > revision || runs.contains(&foreign.run));
         entry.runs_as_of = entry.runs_as_of.max(revision);
@@ -218,6 +222,14 @@ impl View {
                 entry.kill = entry.kill.max(revision);
                 if news { News::Kill(name, revision) } else { News::None }
             }
+            Key::Lock(name) => {
+                let holder = match LockValue::from_bytes(&pair.value) {
+                    LockValue::Reserved => Holder::Reserved,
+                    LockValue::Held { .. } | LockValue::Foreign => Holder::Somebody,
+                };
+                if self.entry(&name).lock.set(revision, holder) { News::Job(name) } else { News::None }
+            }
+            Key::Killer(name) => News::Kill(name, revision),
             Key::Worker(session) => {
                 self.workers.insert(session);
                 News::None
@@ -265,6 +277,10 @@ impl View {
                 let news = entry.foreign.len() < before;
                 (name, news)
             }
+            Key::Lock(name) => {
+                let news = self.entry(&name).lock.set(revision, Holder::Nobody);
+                (name, news)
+            }
             Key::Worker(session) => {
                 self.workers.remove(&session);
                 return News::WorkerGone(session);
@@ -280,10 +296,9 @@ impl View {
         let names: Vec<JobName> = self.entries.keys().cloned().collect();
         let mut changed = Vec::new();
         for name in names {
-            let mut gone: Vec<String> =
-                [Key::Job(name.clone()), Key::Cursor(name.clone()), Key::Status(name.clone())]
-                    .map(|key| self.prefix.encode(&key))
-                    .into();
+            let mut gone: Vec<String> = [Key::Job, Key::Cursor, Key::Status, Key::Lock]
+                .map(|key| self.prefix.encode(&key(name.clone())))
+                .into();
             let runs = self.entries[&name].foreign.iter();
             gone.extend(runs.map(|foreign| self.prefix.encode(&Key::Run(name.clone(), foreign.run.clone()))));
             for key in gone.into_iter().filter(|key| !listed.contains(key)) {

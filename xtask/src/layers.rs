@@ -39,7 +39,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         room: "crontab-store",
-        may_use: &["crontab-model"],
+        may_use: &["crontab-model", "crontab-e2e"],
         never: &["kube", "kube-core", "k8s-openapi", "clap", "axum"],
     },
     Rule {
@@ -59,8 +59,8 @@ const RULES: &[Rule] = &[
     },
     Rule {
         room: "crontab-worker",
-        may_use: &["crontab-model", "crontab-store", "crontab-runtime"],
-        never: &["kube", "kube-core", "k8s-openapi", "axum"],
+        may_use: &["crontab-model", "crontab-store", "crontab-runtime", "crontab-e2e"],
+        never: &["kube", "kube-core", "k8s-openapi"],
     },
     Rule {
         room: "crontab-master",

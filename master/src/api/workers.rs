@@ -33,7 +33,7 @@ pub(crate) async fn list<T: Tree, L: RunLog>(State(app): Shared<T, L>) -> Result
     let view = |pair: &KeyValue| {
         let session = pair.key.strip_prefix(&prefix).unwrap_or_default().to_owned();
         match protocol::read(pair) {
-            Ok(WorkerInfo { address, node, version, since }) => WorkerView {
+            Ok(WorkerInfo { address, node, version, since, .. }) => WorkerView {
                 session,
                 address,
                 node: Some(node),

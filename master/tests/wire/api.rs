@@ -208,12 +208,7 @@ async fn questions_that_make_no_sense_are_refused_with_a_sentence() {
 async fn workers_and_health() {
     let server = Server::start().await;
     assert_eq!(server.get("/api/v1/workers").await.json(), json!({ "workers": [] }));
-    let info = WorkerInfo {
-        address: "10.0.0.7".to_owned(),
-        node: "n".to_owned(),
-        version: "1".to_owned(),
-        since: UnixMillis(1_764_000_000_000),
-    };
+    let info = WorkerInfo::new("10.0.0.7", "n", "1", UnixMillis(1_764_000_000_000));
     server.store.open_session(SessionId("n-1".to_owned()), &info).await.unwrap();
     server.put(Key::Worker(SessionId("10.0.0.9".to_owned())), "").await;
     assert_eq!(

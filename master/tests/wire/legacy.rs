@@ -281,12 +281,7 @@ async fn the_log_stays_within_memory_and_says_what_was_cut() {
 #[tokio::test]
 async fn workers_are_listed_by_address() {
     let server = Server::start().await;
-    let info = WorkerInfo {
-        address: "10.0.0.7".to_owned(),
-        node: "n".to_owned(),
-        version: "1".to_owned(),
-        since: UnixMillis(0),
-    };
+    let info = WorkerInfo::new("10.0.0.7", "n", "1", UnixMillis(0));
     server.store.open_session(SessionId("n-1".to_owned()), &info).await.unwrap();
     // One of the replaced system: its address is the key, its value is empty.
     server.put(Key::Worker(SessionId("10.0.0.9".to_owned())), "").await;

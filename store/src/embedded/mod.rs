@@ -23,6 +23,7 @@ mod writer;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -42,7 +43,9 @@ use txn::Span;
 use writer::{Requests, Writer};
 
 use crate::log::{LogEntry, LogError, RunLog, RunQuery};
-use crate::tree::{Compare, Follow, KeyValue, Op, Range, Session, Tree, TreeError, Txn, TxnReply};
+use crate::tree::{
+    Compare, Follow, KeyValue, LeaseId, Op, Range, Renewed, Session, Tree, TreeError, Txn, TxnReply,
+};
 
 /// The embedded store. When the last clone is dropped, what was asked is still done and the folder becomes free soon
 /// after; [`Embedded::close`] waits for that.
@@ -58,6 +61,8 @@ struct Shared {
     queries: Queries,
     hub: Arc<Hub>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// The next session's lease.
+    leases: AtomicI64,
 }
 
 impl Embedded {
@@ -78,7 +83,8 @@ impl Embedded {
             start("store-read", lock, move || reader.run())?,
         ];
         let threads = Mutex::new(threads);
-        Ok(Self { shared: Arc::new(Shared { prefix, file, requests, queries, hub, threads }) })
+        let leases = AtomicI64::new(1);
+        Ok(Self { shared: Arc::new(Shared { prefix, file, requests, queries, hub, threads, leases }) })
     }
 
     /// Does what was asked so far, ends all followers, and gives the folder free. Whatever is asked later, of any clone,
@@ -92,11 +98,6 @@ impl Embedded {
             tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));
         // Fails only while the runtime ends, which waits for nobody.
         let _ = joined.await;
-    }
-
-    async fn write(&self, txn: Txn, leased: bool) -> Result<TxnReply, TreeError> {
-        let prefix = self.shared.prefix.clone();
-        Ok(self.shared.requests.write(move |batch| batch.run(&prefix, &txn, leased)).await?)
     }
 }
 
@@ -119,7 +120,8 @@ impl Tree for Embedded {
     }
 
     async fn commit(&self, txn: Txn) -> Result<TxnReply, TreeError> {
-        self.write(txn, false).await
+        let prefix = self.shared.prefix.clone();
+        Ok(self.shared.requests.write(move |batch| batch.run(&prefix, &txn)).await?)
     }
 
     async fn list(&self, range: Range) -> Result<Vec<KeyValue>, TreeError> {
@@ -142,29 +144,33 @@ impl Tree for Embedded {
     }
 
     async fn open_session(&self, id: SessionId, info: &WorkerInfo) -> Result<Session, TreeError> {
+        let lease = LeaseId(self.shared.leases.fetch_add(1, Ordering::Relaxed));
         let key = Key::Worker(id.clone());
         let value = serde_json::to_vec(info).expect("our values always make JSON");
         let register = Txn {
             when: vec![Compare::Created(key.clone(), Revision::NONE)],
-            then: vec![Op::Put(key, value)],
+            then: vec![Op::PutLeased(key, value, lease)],
             otherwise: Vec::new(),
         };
-        let reply = self.write(register, true).await?;
+        let reply = self.commit(register).await?;
         if reply.succeeded {
-            Ok(Session { id, registered: reply.revision })
+            Ok(Session { id, registered: reply.revision, lease, lasts: None })
         } else {
             Err(TreeError::Unavailable(format!("the session id {id} is already registered").into()))
         }
     }
 
+    async fn renew_session(&self, session: &Session) -> Result<Renewed, TreeError> {
+        let found = self.get(Key::Worker(session.id.clone())).await?;
+        Ok(match found {
+            Some(pair) if pair.created == session.registered => Renewed::Lives,
+            _ => Renewed::Ended,
+        })
+    }
+
     async fn close_session(&self, session: &Session) -> Result<(), TreeError> {
-        let key = Key::Worker(session.id.clone());
-        let end = Txn {
-            when: vec![Compare::Created(key.clone(), session.registered)],
-            then: vec![Op::Delete(key)],
-            otherwise: Vec::new(),
-        };
-        self.write(end, false).await.map(drop)
+        let (prefix, session) = (self.shared.prefix.clone(), session.clone());
+        Ok(self.shared.requests.write(move |batch| batch.end_session(&prefix, &session)).await?)
     }
 }
 

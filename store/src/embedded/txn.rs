@@ -1,11 +1,11 @@
 //! The tree's transactions and reads, as SQL.
 
-use model::keys::KeyPrefix;
+use model::keys::{Key, KeyPrefix};
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use model::run::Revision;
 
-use crate::tree::{Change, Compare, KeyValue, Op, Range, Txn, TxnReply};
+use crate::tree::{Change, Compare, KeyValue, LeaseId, Op, Range, Session, Txn, TxnReply};
 
 /// The keys from `from` up to, but without, `to`, in the order of their bytes: those with one prefix.
 #[derive(Clone, Debug)]
@@ -43,8 +43,8 @@ pub(super) struct Batch<'c> {
 }
 
 impl Batch<'_> {
-    /// Runs a transaction; what it puts ends with this process if `leased`.
-    pub(super) fn run(&mut self, prefix: &KeyPrefix, txn: &Txn, leased: bool) -> rusqlite::Result<TxnReply> {
+    /// Runs a transaction.
+    pub(super) fn run(&mut self, prefix: &KeyPrefix, txn: &Txn) -> rusqlite::Result<TxnReply> {
         let mut succeeded = true;
         for compare in &txn.when {
             succeeded = succeeded && self.holds(prefix, compare)?;
@@ -55,12 +55,25 @@ impl Batch<'_> {
         for op in if succeeded { &txn.then } else { &txn.otherwise } {
             match op {
                 Op::Put(key, value) => {
-                    changes.push(Change::Put(put(self.connection, prefix.encode(key), value, next, leased)?));
+                    let put = put(self.connection, prefix.encode(key), value, next, NO_LEASE)?;
+                    changes.push(Change::Put(put));
+                }
+                Op::PutLeased(key, value, lease) => {
+                    let put = put(self.connection, prefix.encode(key), value, next, *lease)?;
+                    changes.push(Change::Put(put));
                 }
                 Op::Delete(key) => {
                     let key = prefix.encode(key);
                     let mut delete = self.connection.prepare_cached("DELETE FROM kv WHERE key = ?1")?;
                     if delete.execute([&key])? > 0 {
+                        changes.push(Change::Deleted { key, revision: next });
+                    }
+                }
+                Op::DeleteIf(key, revision) => {
+                    let key = prefix.encode(key);
+                    let mut delete =
+                        self.connection.prepare_cached("DELETE FROM kv WHERE key = ?1 AND modified = ?2")?;
+                    if delete.execute((&key, revision.0))? > 0 {
                         changes.push(Change::Deleted { key, revision: next });
                     }
                 }
@@ -73,6 +86,22 @@ impl Batch<'_> {
             self.events.push(Event { revision: next, changes });
         }
         Ok(TxnReply { succeeded, revision: self.revision, found })
+    }
+
+    /// Ends a session: its registration, if that is still the one of this revision, and all else under its lease.
+    pub(super) fn end_session(&mut self, prefix: &KeyPrefix, session: &Session) -> rusqlite::Result<()> {
+        let registered = Compare::Created(Key::Worker(session.id.clone()), session.registered);
+        if !self.holds(prefix, &registered)? {
+            return Ok(());
+        }
+        let revision = Revision(self.revision.0 + 1);
+        let mut delete = self.connection.prepare_cached("DELETE FROM kv WHERE leased = ?1 RETURNING key")?;
+        let keys = delete.query_map([session.lease.0], |row| row.get(0))?;
+        let deleted = keys.map(|key| Ok(Change::Deleted { key: key?, revision }));
+        let changes: Vec<Change> = deleted.collect::<rusqlite::Result<_>>()?;
+        self.revision = revision;
+        self.events.push(Event { revision, changes });
+        Ok(())
     }
 
     fn holds(&self, prefix: &KeyPrefix, compare: &Compare) -> rusqlite::Result<bool> {
@@ -103,14 +132,14 @@ fn put(
     key: String,
     value: &[u8],
     revision: Revision,
-    leased: bool,
+    lease: LeaseId,
 ) -> rusqlite::Result<KeyValue> {
     let mut upsert = connection.prepare_cached(
         "INSERT INTO kv (key, created, modified, leased, value) VALUES (?1, ?2, ?2, ?3, ?4)
          ON CONFLICT (key) DO UPDATE SET modified = excluded.modified, leased = excluded.leased, value = excluded.value
          RETURNING created",
     )?;
-    let created = upsert.query_row((&key, revision.0, leased, value), |row| row.get(0))?;
+    let created = upsert.query_row((&key, revision.0, lease.0, value), |row| row.get(0))?;
     Ok(KeyValue { key, value: value.to_vec(), created: Revision(created), modified: revision })
 }
 
@@ -125,9 +154,12 @@ pub(super) fn set_revision(connection: &Connection, revision: Revision) -> rusql
     update.execute([revision.0]).map(drop)
 }
 
+/// What the column `leased` says of keys that outlive their writer.
+const NO_LEASE: LeaseId = LeaseId(0);
+
 /// Deletes what former processes had leased.
 pub(super) fn end_leases(batch: &mut Batch<'_>) -> rusqlite::Result<()> {
-    let deleted = batch.connection.execute("DELETE FROM kv WHERE leased = 1", ())?;
+    let deleted = batch.connection.execute("DELETE FROM kv WHERE leased > 0", ())?;
     if deleted > 0 {
         batch.revision.0 += 1;
     }

@@ -3,7 +3,7 @@
 use futures::future::join_all;
 use model::job::ConcurrencyPolicy;
 use model::keys::{Folder, Key};
-use model::run::Outcome;
+use model::run::{Outcome, Revision};
 use model::values::Cursor;
 use store::protocol;
 use store::{Range, Tree};
@@ -80,7 +80,13 @@ pub(crate) async fn a_refused_claim_finds_the_present_state<S: Tree>(store: &S) 
     let reply = commit(store, txn).await;
     assert!(!reply.succeeded);
     let name = || job.name.clone();
-    let keys = [Key::Job(name()), Key::Cursor(name()), Key::Status(name()), Key::Run(name(), second.run)];
+    let keys = [
+        Key::Job(name()),
+        Key::Cursor(name()),
+        Key::Status(name()),
+        Key::Lock(name()),
+        Key::Run(name(), second.run),
+    ];
     let found: Vec<_> = reply.found.iter().map(|pair| pair.key.clone()).collect();
     assert_eq!(found, keys.map(|key| store.prefix().encode(&key)));
     for pair in reply.found {
@@ -155,7 +161,7 @@ pub(crate) async fn the_fencing_token_grows_from_run_to_run<S: Tree>(store: &S) 
         finish(store, &job.name, &claimed, Outcome::Succeeded).await;
         if second == 3 {
             delete(store, Key::Job(job.name.clone())).await;
-            commit(store, protocol::collect(&job.name)).await;
+            commit(store, protocol::collect(&job.name, Revision::NONE)).await;
             put_job(store, &job).await;
         }
     }

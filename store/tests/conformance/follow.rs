@@ -44,6 +44,7 @@ impl Mirror {
                     self.changes.push(revision);
                 }
             }
+            Follow::Current(_) => {}
             Follow::Again(_) => *self = Self { again: self.again + 1, ..Self::default() },
         }
     }
@@ -152,7 +153,8 @@ pub(crate) async fn changes_of_one_transaction_come_together<S: Tree>(store: &S)
             other => panic!("not of the claim: {other:?}"),
         })
         .collect();
-    let expected = [Key::Cursor(job.name.clone()), Key::Run(job.name, claimed.run)];
+    let expected =
+        [Key::Cursor(job.name.clone()), Key::Run(job.name.clone(), claimed.run), Key::Lock(job.name)];
     assert_eq!(keys, expected.map(|key| store.prefix().encode(&key)).into());
 }
 

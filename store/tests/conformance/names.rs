@@ -2,7 +2,7 @@
 
 use model::UnixMillis;
 use model::keys::{Folder, Key};
-use model::run::Outcome;
+use model::run::{Outcome, Revision};
 use store::protocol;
 use store::{Range, Tree};
 
@@ -51,7 +51,7 @@ pub(crate) async fn jobs_whose_names_begin_alike_have_nothing_in_common<S: Tree>
             delete(store, store.prefix().decode(&pair.key).unwrap()).await;
         }
         delete(store, Key::Job(ours.clone())).await;
-        assert!(commit(store, protocol::collect(&ours)).await.succeeded, "{text}");
+        assert!(commit(store, protocol::collect(&ours, Revision::NONE)).await.succeeded, "{text}");
         for (other, text) in alike().enumerate() {
             let left = name(text);
             let run = store.list(Range::RunsOf(left.clone())).await.unwrap().len();

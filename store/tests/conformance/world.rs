@@ -56,28 +56,31 @@ pub(crate) async fn look<S: Tree>(store: &S, job: &JobName) -> Known {
     let reply = commit(
         store,
         Txn {
-            then: vec![Op::Get(Key::Job(job())), Op::Get(Key::Cursor(job())), Op::Get(Key::Status(job()))],
+            then: vec![
+                Op::Get(Key::Job(job())),
+                Op::Get(Key::Cursor(job())),
+                Op::Get(Key::Status(job())),
+                Op::Get(Key::Lock(job())),
+            ],
             ..Txn::default()
         },
     )
     .await;
     let at = |key: Key| reply.found.iter().find(|pair| pair.key == store.prefix().encode(&key));
     let modified = |key| at(key).map_or(Revision::NONE, |pair| pair.modified);
+    let reserved = at(Key::Lock(job())).filter(|pair| pair.value == b"reserved");
+    let reserved = reserved.map_or(Revision::NONE, |pair| pair.modified);
     Known {
         created: at(Key::Job(job())).map_or(Revision::NONE, |pair| pair.created),
         definition: modified(Key::Job(job())),
         cursor: modified(Key::Cursor(job())),
         status: modified(Key::Status(job())),
+        lock: reserved,
     }
 }
 
 pub(crate) async fn register<S: Tree>(store: &S, id: &str) -> Session {
-    let info = WorkerInfo {
-        address: "10.0.0.1".to_owned(),
-        node: "node-1".to_owned(),
-        version: "0.1.0".to_owned(),
-        since: UnixMillis(0),
-    };
+    let info = WorkerInfo::new("10.0.0.1", "node-1", "0.1.0", UnixMillis(0));
     store.open_session(SessionId(id.to_owned()), &info).await.expect("a new session")
 }
 

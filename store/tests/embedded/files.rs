@@ -73,7 +73,7 @@ async fn records_of_a_collected_job_stay() {
     append_one(&store, record("a", 1, Outcome::Succeeded)).await.unwrap();
     finish(&store, &job.name, &claimed, Outcome::Succeeded).await;
     delete(&store, Key::Job(job.name.clone())).await;
-    assert!(commit(&store, protocol::collect(&job.name)).await.succeeded);
+    assert!(commit(&store, protocol::collect(&job.name, Revision::NONE)).await.succeeded);
     let query = RunQuery { job: Some(job.name), limit: 10, ..RunQuery::default() };
     assert_eq!(store.runs(query).await.unwrap().len(), 1);
 }

@@ -66,7 +66,8 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
         let entry = self.view.entry(name);
         if entry.is_litter() {
             entry.deciding += 1;
-            let (tree, txn, name) = (self.tree.clone(), protocol::collect(name), name.clone());
+            let txn = protocol::collect(name, entry.known().lock);
+            let (tree, name) = (self.tree.clone(), name.clone());
             self.in_flight
                 .push(async move { Reply::Collected { reply: tree.commit(txn).await, name } }.boxed());
         } else {

@@ -13,6 +13,7 @@ use super::{Engine, ExecutorError, ExecutorPair, FutureExt};
 use crate::executor::{Start, StopReason};
 use crate::finish::{Finished, RETRY_AFTER, Trouble};
 use crate::runs::{Running, key_of};
+use crate::view::Holder;
 use crate::{Report, environment, now};
 
 /// A transaction, or a series of them, that came to its end.
@@ -59,6 +60,9 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
                     self.settled(&job.name);
                     let token = reply.revision;
                     let entry = self.view.entry(&job.name);
+                    if job.is_exclusive() && entry.known().lock == Revision::NONE {
+                        entry.lock.set(token, Holder::Somebody);
+                    }
                     entry.set_cursor(
                         token,
                         Some(Cursor { slot, job: created, timetable: Timetable::of(&job) }),
@@ -102,14 +106,14 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
                 let Some(running) = self.runs.remove(key_of(token)) else { return };
                 let entry = self.view.entry(&running.job.name);
                 entry.running -= 1;
-                self.finished(&running.job.name, *finished);
+                self.finished(&running.job.name, token, *finished);
             }
             Reply::Recovered { name, token, finished } => {
                 let entry = self.view.entry(&name);
                 entry.deciding -= 1;
                 entry.foreign.retain(|foreign| foreign.token != token);
                 entry.runs_as_of = entry.runs_as_of.max(token);
-                self.finished(&name, *finished);
+                self.finished(&name, token, *finished);
             }
             Reply::Collected { name, reply } => {
                 let entry = self.view.entry(&name);
@@ -253,11 +257,15 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
         }
     }
 
-    fn finished(&mut self, name: &JobName, finished: Finished) {
+    fn finished(&mut self, name: &JobName, token: Revision, finished: Finished) {
         let Finished { record, skipped, status, revision } = finished;
         if let Some((status, revision)) = status {
             self.over_trouble();
-            self.view.entry(name).status.set(revision, Some(status));
+            let entry = self.view.entry(name);
+            entry.status.set(revision, Some(status));
+            if entry.lock.revision == token {
+                entry.lock.set(revision, Holder::Nobody);
+            }
             for skipped in skipped {
                 self.tell(Report::Skipped(skipped));
             }

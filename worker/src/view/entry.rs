@@ -71,6 +71,36 @@ pub(crate) struct ForeignRun {
     pub(crate) active: Option<ActiveRun>,
 }
 
+/// Who holds a job's lock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Holder {
+    #[default]
+    Nobody,
+    /// It keeps the replaced system's workers out, and is in nobody's way.
+    Reserved,
+    /// A worker of the replaced system, or one of ours whose run record tells more.
+    Somebody,
+}
+
+/// What is known of a job's lock.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Lock {
+    pub(crate) holder: Holder,
+    pub(crate) revision: Revision,
+}
+
+impl Lock {
+    /// Takes news, unless something as new is known. Says whether the job must be looked at again.
+    pub(crate) fn set(&mut self, revision: Revision, holder: Holder) -> bool {
+        let news = revision > self.revision;
+        let freed = news && self.holder != holder && holder != Holder::Somebody;
+        if news {
+            *self = Self { holder, revision };
+        }
+        freed
+    }
+}
+
 /// One job.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Entry {
@@ -80,6 +110,8 @@ pub(crate) struct Entry {
     pub(crate) foreign: Vec<ForeignRun>,
     /// `foreign` is complete as of this revision.
     pub(crate) runs_as_of: Revision,
+    /// `lock/n`.
+    pub(crate) lock: Lock,
     /// The mod revision of the latest kill request.
     pub(crate) kill: Revision,
     /// Runs of this session that have not been finished.
@@ -98,6 +130,7 @@ impl Entry {
             definition: self.definition.compared(),
             cursor: self.cursor.compared(),
             status: self.status.compared(),
+            lock: if self.lock.holder == Holder::Reserved { self.lock.revision } else { Revision::NONE },
         }
     }
 
@@ -109,18 +142,30 @@ impl Entry {
             job: cursor.job,
             armed_for: cursor.armed_for.as_deref(),
         });
-        let busy = self.running > 0 || !self.foreign.is_empty();
+        let locked = self.lock.holder == Holder::Somebody;
+        let busy = self.running > 0 || !self.foreign.is_empty() || locked;
         Some((definition.job.as_ref()?, Seen { created: definition.created, cursor, busy }))
     }
 
     /// Nothing of it is in the tree, and nothing of it runs.
     pub(crate) fn is_gone(&self) -> bool {
-        let Self { definition, cursor, status, foreign, runs_as_of: _, kill: _, running, deciding, due: _ } =
-            self;
+        let Self {
+            definition,
+            cursor,
+            status,
+            foreign,
+            runs_as_of: _,
+            lock,
+            kill: _,
+            running,
+            deciding,
+            due: _,
+        } = self;
         !definition.exists
             && !cursor.exists
             && !status.exists
             && foreign.is_empty()
+            && lock.holder == Holder::Nobody
             && *running == 0
             && *deciding == 0
     }
@@ -132,7 +177,7 @@ impl Entry {
 
     /// What a deleted job left, and nobody needs any more.
     pub(crate) fn is_litter(&self) -> bool {
-        let left = self.cursor.exists || self.status.exists;
+        let left = self.cursor.exists || self.status.exists || self.lock.holder == Holder::Reserved;
         left && !self.definition.exists && self.foreign.is_empty() && self.running == 0 && self.deciding == 0
     }
 

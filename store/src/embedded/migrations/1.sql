@@ -7,7 +7,7 @@ CREATE TABLE kv (
     leased INTEGER NOT NULL,
     value BLOB NOT NULL
 ) STRICT;
-CREATE INDEX kv_leased ON kv (leased) WHERE leased = 1;
+CREATE INDEX kv_leased ON kv (leased) WHERE leased > 0;
 
 -- One row: the revision of the last transaction that wrote to the tree.
 CREATE TABLE tree (

@@ -1,0 +1,115 @@
+//! One etcd server.
+
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+use crate::process::{Process, free_port, until};
+use crate::tool;
+
+/// How a server is started.
+#[derive(Clone, Debug, Default)]
+pub struct EtcdOptions {
+    /// Further arguments, such as `--quota-backend-bytes=…`.
+    pub arguments: Vec<String>,
+    /// `https` instead of `http` for clients; the certificates are among the arguments.
+    pub tls: bool,
+}
+
+/// An etcd server with its own port and folder. It can be killed and started again on the same data.
+#[derive(Debug)]
+pub struct Etcd {
+    folder: TempDir,
+    port: u16,
+    peer_port: u16,
+    options: EtcdOptions,
+    process: Option<Process>,
+}
+
+impl Etcd {
+    /// Starts a server and waits until it takes requests.
+    pub fn start() -> Self {
+        Self::start_with(EtcdOptions::default())
+    }
+
+    /// As [`Self::start`].
+    pub fn start_with(options: EtcdOptions) -> Self {
+        let folder = tempfile::Builder::new().prefix("etcd-").tempdir().expect("a temporary folder");
+        let mut etcd = Self { folder, port: free_port(), peer_port: free_port(), options, process: None };
+        etcd.start_again();
+        etcd
+    }
+
+    /// Where clients find it.
+    pub fn endpoint(&self) -> String {
+        let scheme = if self.options.tls { "https" } else { "http" };
+        format!("{scheme}://127.0.0.1:{}", self.port)
+    }
+
+    /// Its folder, for what a test wants to keep beside its data.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The running process.
+    ///
+    /// # Panics
+    /// If it was killed.
+    pub fn process(&self) -> &Process {
+        self.process.as_ref().expect("it runs")
+    }
+
+    /// Ends it with SIGKILL; its data stay.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// Starts it on the data and the port that it had.
+    pub fn start_again(&mut self) {
+        let scheme = if self.options.tls { "https" } else { "http" };
+        let client = format!("{scheme}://127.0.0.1:{}", self.port);
+        let peer = format!("http://127.0.0.1:{}", self.peer_port);
+        let mut command = Command::new(tool("etcd"));
+        command
+            .arg("--name=e")
+            .arg(format!("--data-dir={}", self.folder.path().join("data").display()))
+            .arg(format!("--listen-client-urls={client}"))
+            .arg(format!("--advertise-client-urls={client}"))
+            .arg(format!("--listen-peer-urls={peer}"))
+            .arg(format!("--initial-advertise-peer-urls={peer}"))
+            .arg(format!("--initial-cluster=e={peer}"))
+            .arg("--logger=zap")
+            .arg("--log-level=warn")
+            .args(&self.options.arguments);
+        let mut process = Process::start("etcd", &mut command, &self.folder.path().join("log"));
+        // It listens only once it has a leader and takes requests.
+        until("etcd to listen", || {
+            assert!(process.ended().is_none(), "etcd ended: {}", process.log());
+            TcpStream::connect(("127.0.0.1", self.port)).ok()
+        });
+        self.process = Some(process);
+    }
+
+    /// Runs etcdctl against it.
+    ///
+    /// # Panics
+    /// If etcdctl fails.
+    pub fn ctl(&self, arguments: &[&str]) -> String {
+        let output = self.ctl_output(arguments);
+        assert!(
+            output.status.success(),
+            "etcdctl {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Runs etcdctl against it and returns whatever comes of it.
+    pub fn ctl_output(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(tool("etcdctl"));
+        command.arg(format!("--endpoints={}", self.endpoint())).args(arguments).env_clear();
+        command.output().expect("etcdctl starts")
+    }
+}
