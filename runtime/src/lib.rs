@@ -1,8 +1,10 @@
-//! What every daemon needs and none should write again: logging, ending on signals, exit statuses.
+//! What every daemon needs and none should write again: logging, health and metrics, ending on signals, exit statuses.
 //!
 //! Not here: anything that knows what a job is.
 
+pub mod health;
 pub mod logging;
+pub mod metrics;
 pub mod shutdown;
 
 /// The machine's name as the kernel has it; `localhost` if it has none.
