@@ -83,7 +83,7 @@ async fn by_executor(
         match events.recv().await {
             Some(Event::Output { bytes, .. }) => late.push(lateness(&bytes, at)?),
             Some(Event::Ended { .. }) => ended += 1,
-            Some(Event::Started { .. }) => {}
+            Some(Event::Started { .. } | Event::Alive) => {}
             Some(Event::Gone { why }) => anyhow::bail!("the executor ended: {why}"),
             None => anyhow::bail!("the executor ended"),
         }

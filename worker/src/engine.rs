@@ -348,6 +348,7 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
                 let running = running.clone();
                 self.finish(&running, record);
             }
+            Event::Alive => {}
             Event::Gone { why } => self.replace_executor(&why),
         }
     }

@@ -79,6 +79,12 @@ impl Executor {
         self.send(Request::StopAll(grace));
     }
 
+    /// Asks for an [`Event::Alive`]. It comes unless the executor is stuck: what starts commands and what follows them
+    /// both take part in it. A burst of starts comes first, which holds it up by at most 200 ms.
+    pub fn ping(&self) {
+        self.send(Request::Ping);
+    }
+
     fn send(&self, request: Request) {
         // Without a receiver the executor is gone, which the events say.
         let _ = self.requests.send(request);
@@ -158,6 +164,7 @@ async fn follow(mut child: Child, stdout: ChildStdout, writer: AbortHandle, even
 fn event(message: Message, tails: &mut HashMap<RunKey, Vec<u8>>) -> Option<Event> {
     match message {
         Message::Started { key, at, pid } => Some(Event::Started { key, at, pid }),
+        Message::Alive => Some(Event::Alive),
         Message::Output { key, bytes } => Some(Event::Output { key, bytes }),
         Message::Tail { key, bytes } => {
             tails.entry(key).or_default().extend(bytes);

@@ -131,6 +131,8 @@ pub enum Event {
         /// How.
         ended: Ended,
     },
+    /// The answer to an [`Executor::ping`].
+    Alive,
     /// The executor has ended, and nothing follows. If it was killed, its commands may live on: see [`kill_escapees`].
     Gone {
         /// How it ended, as part of a sentence.

@@ -27,6 +27,8 @@ pub(super) enum Request {
     /// Stop everything with at most this grace, and start nothing any more.
     StopAll(Duration),
     Fence(Option<Fence>),
+    /// Answered by [`Message::Alive`].
+    Ping,
 }
 
 /// From the executor to the worker.
@@ -54,6 +56,7 @@ pub(super) enum Message {
         stopped: Option<StopReason>,
         cut: u64,
     },
+    Alive,
 }
 
 pub(super) fn codec(longest: usize) -> LengthDelimitedCodec {

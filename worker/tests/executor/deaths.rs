@@ -12,7 +12,7 @@ use crate::host::{Host, PATH, all_dead, exec, is_alive, pids, sh};
 /// Tells the process that plays the worker where its commands are to write their pids.
 const FOLDER: &str = "EXECUTOR_TEST_FOLDER";
 
-fn signal(pid: u32, signal: Signal) {
+pub(crate) fn signal(pid: u32, signal: Signal) {
     kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), signal).unwrap();
 }
 

@@ -19,6 +19,8 @@ pub(crate) struct Host {
     events: mpsc::Receiver<Event>,
     pub(crate) seen: HashMap<RunKey, Seen>,
     pub(crate) gone: Option<String>,
+    /// How many pings were answered.
+    pub(crate) answers: usize,
 }
 
 /// What was said of one run.
@@ -36,7 +38,7 @@ impl Host {
 
     pub(crate) fn of(program: &Path) -> Self {
         let (executor, events) = Executor::spawn(program).unwrap();
-        Self { executor, events, seen: HashMap::new(), gone: None }
+        Self { executor, events, seen: HashMap::new(), gone: None, answers: 0 }
     }
 
     /// Takes events until that is so.
@@ -51,6 +53,11 @@ impl Host {
             };
             self.take(event);
         }
+    }
+
+    /// Whether nothing is said for that long.
+    pub(crate) async fn is_silent_for(&mut self, time: Duration) -> bool {
+        tokio::time::timeout(time, self.events.recv()).await.is_err()
     }
 
     fn take(&mut self, event: Event) {
@@ -71,6 +78,7 @@ impl Host {
                 assert_eq!(seen.ended, None);
                 seen.ended = Some(ended);
             }
+            Event::Alive => self.answers += 1,
             Event::Gone { why } => self.gone = Some(why),
         }
     }

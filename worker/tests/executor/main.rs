@@ -5,4 +5,5 @@ mod ends;
 mod fence;
 mod host;
 mod output;
+mod pings;
 mod starts;

@@ -27,7 +27,7 @@ use tokio::time::timeout_at;
 use tokio_util::bytes::{Bytes, BytesMut};
 use tokio_util::codec::{Decoder, FramedWrite};
 
-use self::starter::Order;
+use self::starter::{Order, Waiting};
 use self::table::Table;
 use super::protocol::{MAX_MESSAGE, MAX_REQUEST, Message, Request, codec, decode, encode};
 
@@ -120,12 +120,14 @@ fn read(mut stdin: impl Read, table: &Arc<Table>, orders: &blocking::Sender<Orde
 }
 
 fn take(request: Request, table: &Arc<Table>, orders: &blocking::Sender<Order>) {
+    let order = |order| orders.send(order).expect("the thread of starts ends with the process");
     match request {
         Request::Start(start) => {
             if let Some(control) = table.expect(start.key, start.exclusive) {
-                orders.send(Order { start, control }).expect("the thread of starts ends with the process");
+                order(Order::Start(Waiting { start, control }));
             }
         }
+        Request::Ping => order(Order::Ping),
         Request::Stop(key, reason) => table.stop(key, reason),
         Request::StopAll(grace) => table.stop_all(grace),
         Request::Fence(fence) => table.set_fence(fence),

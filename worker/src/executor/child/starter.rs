@@ -25,9 +25,17 @@ use crate::executor::Start;
 /// How long it sleeps at most while something waits, so that a step of the wall clock is noticed.
 const LONGEST_SLEEP: Duration = Duration::from_millis(50);
 
+/// What this thread is asked to do.
+#[derive(Debug)]
+pub(super) enum Order {
+    Start(Waiting),
+    /// Say that it works.
+    Ping,
+}
+
 /// A command to start, and the stops that were asked for since.
 #[derive(Debug)]
-pub(super) struct Order {
+pub(super) struct Waiting {
     pub(super) start: Start,
     pub(super) control: UnboundedReceiver<Stop>,
 }
@@ -52,7 +60,7 @@ pub(super) fn work(
     burst: &watch::Sender<Option<Instant>>,
 ) {
     // By instant, then in the order in which they came.
-    let mut waiting: BTreeMap<(UnixMillis, u64), Order> = BTreeMap::new();
+    let mut waiting: BTreeMap<(UnixMillis, u64), Waiting> = BTreeMap::new();
     let mut count = 0;
     loop {
         let sleep = match waiting.first_entry() {
@@ -70,10 +78,11 @@ pub(super) fn work(
             burst.send_if_modified(|since| since.take().is_some());
         }
         match orders.recv_timeout(sleep) {
-            Ok(order) => {
+            Ok(Order::Start(order)) => {
                 waiting.insert((order.start.at, count), order);
                 count += 1;
             }
+            Ok(Order::Ping) => table.alive(),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
@@ -94,7 +103,7 @@ fn until(at: UnixMillis) -> Duration {
     at.saturating_sub(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
-fn start(Order { start, control }: Order, table: &Arc<Table>, files: Rlimit) {
+fn start(Waiting { start, control }: Waiting, table: &Arc<Table>, files: Rlimit) {
     if !table.begin(start.key) {
         return;
     }

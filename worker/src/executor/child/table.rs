@@ -194,10 +194,20 @@ impl Table {
         true
     }
 
-    /// Reports a run that never was. It does so in the runtime, because there may be no room for the message yet.
+    /// Answers a ping. That the lock is to be had is part of the answer.
+    pub(super) fn alive(&self) {
+        drop(self.lock());
+        self.say(Message::Alive);
+    }
+
+    /// Reports a run that never was.
     fn refuse(&self, key: RunKey, why: String, stopped: Option<StopReason>) {
         let result = ExitResult::NotStarted(why);
-        let message = Message::Ended { key, started: None, at: crate::now(), result, stopped, cut: 0 };
+        self.say(Message::Ended { key, started: None, at: crate::now(), result, stopped, cut: 0 });
+    }
+
+    /// Sends a message from the runtime, because there may be no room for it yet.
+    fn say(&self, message: Message) {
         let messages = self.messages.clone();
         self.runtime.spawn(async move {
             // Without a receiver the process is about to end.
