@@ -100,6 +100,7 @@ async fn fill(store: &Embedded) -> Result<(), Box<dyn Error>> {
         attempt: 0,
         claimed: slot.0,
         definition: Revision(1),
+        lost_after: 0,
         skipped: Vec::new(),
     };
     put_value(store, Key::Run(rotate.clone(), RunId::of_slot(&rotate, Revision(9), slot)), &active).await

@@ -76,9 +76,18 @@ pub struct ActiveRun {
     pub claimed: UnixMillis,
     /// The mod revision of the job's definition that it runs.
     pub definition: Revision,
+    /// For how many milliseconds a survivor must have seen the session gone before it may declare the run lost: until
+    /// then its processes may live.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lost_after: u64,
     /// The stretch of slots that this claim passed over, if any. It is in the record of skips once the run is finished.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<Skipped>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes what it skips by reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// `lock/n`.
@@ -189,6 +198,18 @@ impl JobStatus {
     }
 }
 
+/// Why a worker takes no slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum NotClaiming {
+    /// It has as many runs as it takes at once.
+    Full,
+    /// Its clock differs too much from the others'.
+    ClockSkew,
+    /// A newer version has a reason that this one does not know.
+    #[serde(other)]
+    Other,
+}
+
 /// `workers/<session>`: a live worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -207,9 +228,9 @@ pub struct WorkerInfo {
     /// How many runs it takes at once, where that is limited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity: Option<u32>,
-    /// It has as many as it takes: the others do its share.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub full: bool,
+    /// Why the others do its share at the moment, if they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_claiming: Option<NotClaiming>,
     /// Its clock when it wrote this. `since` stands in where an older version left it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock: Option<UnixMillis>,
@@ -225,7 +246,7 @@ impl WorkerInfo {
             since,
             labels: BTreeMap::new(),
             capacity: None,
-            full: false,
+            not_claiming: None,
             clock: None,
         }
     }

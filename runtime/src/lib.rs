@@ -2,6 +2,7 @@
 //!
 //! Not here: anything that knows what a job is.
 
+pub mod args;
 pub mod health;
 pub mod logging;
 pub mod metrics;

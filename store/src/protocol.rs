@@ -53,6 +53,7 @@ pub fn claim(
         attempt: 0,
         claimed: now,
         definition: known.definition,
+        lost_after: lost_after(session),
         skipped,
     };
     let mut when = on_definition(&job.name, known, session);
@@ -105,6 +106,16 @@ pub fn finish(job: &JobName, run: &RunId, token: Revision, status_seen: Revision
     }
 }
 
+/// Gives a claim back without counting its end, where the tree has no space to count it.
+pub fn release(job: &JobName, run: &RunId, token: Revision) -> Txn {
+    let run = Key::Run(job.clone(), run.clone());
+    Txn {
+        when: vec![Compare::Modified(run.clone(), token)],
+        then: vec![Op::Delete(run), Op::DeleteIf(Key::Lock(job.clone()), token)],
+        otherwise: Vec::new(),
+    }
+}
+
 /// Ends the run of a dead session as `Lost`: as [`finish`], and only while that session is gone and ours is not.
 pub fn lose(
     job: &JobName,
@@ -142,7 +153,7 @@ pub fn collect(job: &JobName, reserved: Revision) -> Txn {
 pub fn readopt(job: &JobName, run: (&RunId, &ActiveRun), token: Revision, session: &Session) -> Txn {
     let (id, active) = run;
     let key = Key::Run(job.clone(), id.clone());
-    let moved = ActiveRun { session: session.id.clone(), ..active.clone() };
+    let moved = ActiveRun { session: session.id.clone(), lost_after: lost_after(session), ..active.clone() };
     Txn {
         when: vec![
             Compare::Modified(key.clone(), token),
@@ -206,6 +217,13 @@ pub fn delete_job(name: &JobName, seen: Revision) -> Txn {
         then: vec![Op::Delete(key.clone())],
         otherwise: vec![Op::Get(key)],
     }
+}
+
+/// Processes of a session are gone at the latest when its time has passed once more ([`Session::lasts`]): its worker's
+/// executor ends them before the session itself can end.
+fn lost_after(session: &Session) -> u64 {
+    let time = session.lasts.unwrap_or_default().as_millis();
+    u64::try_from(time).unwrap_or(u64::MAX)
 }
 
 /// The folders a worker follows.

@@ -5,9 +5,11 @@
 //! and no process can hold up another job.
 
 mod acts;
+mod orphans;
 mod replies;
+mod session;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,16 +17,22 @@ use futures::StreamExt;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::FuturesUnordered;
 use model::decide::{Decision, decide};
-use model::run::SessionId;
+use model::run::{Revision, SessionId, Slot};
+use model::values::NotClaiming;
 use model::{JobName, UnixMillis};
 use store::{Follow, RunLog, Session, Tree, protocol};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use self::orphans::Orphans;
 use self::replies::Reply;
+use self::session::Keeper;
 use crate::due::Due;
-use crate::executor::{Event, Executor, ExecutorError, StopReason};
+use crate::executor::{Boottime, Event, Executor, ExecutorError, StopReason};
 use crate::finish::{self, Trouble};
+use crate::metrics::Metrics;
 use crate::runs::{Running, Runs};
+use crate::state::State;
+use crate::times::OWNER_STUCK;
 use crate::view::{Malformed, News, View};
 use crate::{CLAIM_LEAD, Config, Order, Report, environment, now};
 
@@ -46,6 +54,19 @@ pub(crate) struct Engine<T, L> {
     log: L,
     config: Config,
     session: Session,
+    /// The sessions that this process had before.
+    former: Vec<SessionId>,
+    /// When this process registered first.
+    since: UnixMillis,
+    /// Absent where a session lasts as long as the process.
+    keeper: Option<Keeper>,
+    /// When there was news of the tree.
+    heard: Instant,
+    /// When the executor last spoke.
+    answered: Instant,
+    not_claiming: Option<NotClaiming>,
+    announced: Instant,
+    announce_at: Instant,
     inherited: Vec<(String, String)>,
     /// Absent while a dead one is being replaced; nothing is claimed meanwhile.
     executor: Option<Executor>,
@@ -54,6 +75,16 @@ pub(crate) struct Engine<T, L> {
     view: View,
     due: Due,
     runs: Runs,
+    /// Claims that are not answered yet.
+    claiming: usize,
+    /// Slots that wait until there is room for another run.
+    held: BTreeSet<(Slot, JobName)>,
+    /// Jobs of other workers whose slot is due: their cursor then, and since when.
+    standing: HashMap<JobName, (Revision, Instant)>,
+    /// Since when sessions that left runs behind are known to be gone.
+    absent: HashMap<SessionId, Instant>,
+    /// The dead sessions' runs whose record was looked for.
+    searched: HashSet<Revision>,
     /// The dead sessions of which no process is left.
     swept: HashSet<SessionId>,
     in_flight: FuturesUnordered<BoxFuture<'static, Reply>>,
@@ -62,6 +93,8 @@ pub(crate) struct Engine<T, L> {
     /// The keys of a repeated listing, while it comes in.
     listing: Option<HashSet<String>>,
     ready: Vec<oneshot::Sender<usize>>,
+    state: watch::Sender<State>,
+    metrics: Metrics,
     trouble: mpsc::UnboundedSender<Trouble>,
     troubles: mpsc::UnboundedReceiver<Trouble>,
     troubled: bool,
@@ -74,17 +107,28 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
         tree: T,
         log: L,
         config: Config,
-        session: Session,
+        (session, asked): (Session, Boottime),
         (executor, events): ExecutorPair,
-        reports: broadcast::Sender<Report>,
+        (reports, state): (broadcast::Sender<Report>, watch::Sender<State>),
     ) -> Self {
         let view = View::new(tree.prefix().clone(), session.id.clone(), config.zone);
         let (trouble, troubles) = mpsc::unbounded_channel();
-        Self {
+        let began = Instant::now();
+        let metrics = config.metrics.clone();
+        metrics.sessions.inc();
+        let engine = Self {
             tree,
             log,
             config,
+            keeper: Keeper::new(&session, asked),
             session,
+            former: Vec::new(),
+            since: now(),
+            heard: began,
+            answered: began,
+            not_claiming: None,
+            announced: began,
+            announce_at: began,
             inherited: environment::inherited(),
             executor: Some(executor),
             events,
@@ -92,16 +136,25 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
             view,
             due: Due::default(),
             runs: Runs::default(),
+            claiming: 0,
+            held: BTreeSet::new(),
+            standing: HashMap::new(),
+            absent: HashMap::new(),
+            searched: HashSet::new(),
             swept: HashSet::new(),
             in_flight: FuturesUnordered::new(),
             listed: false,
             listing: None,
             ready: Vec::new(),
+            state,
+            metrics,
             trouble,
             troubles,
             troubled: false,
             give_up: None,
-        }
+        };
+        engine.send_fence();
+        engine
     }
 
     /// Works until it is told to stop, or until the store is closed.
@@ -109,6 +162,7 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
         let mut changes = self.tree.follow(&protocol::FOLLOWED);
         let mut owned = true;
         loop {
+            self.keep_session();
             self.look_at_what_is_due();
             self.tell_ready();
             if self.is_over() {
@@ -151,7 +205,8 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
         };
         let until_end =
             self.give_up.map_or(LONGEST_SLEEP, |end| end.saturating_duration_since(Instant::now()));
-        until_due.min(until_end).min(LONGEST_SLEEP)
+        let until_renewal = self.keeper.as_ref().map_or(LONGEST_SLEEP, Keeper::sleep);
+        until_due.min(until_end).min(until_renewal).min(LONGEST_SLEEP)
     }
 
     fn is_over(&self) -> bool {
@@ -188,6 +243,7 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
     }
 
     fn take_change(&mut self, change: Follow) {
+        self.heard = Instant::now();
         match change {
             Follow::Page(pairs) => {
                 for pair in pairs {
@@ -200,15 +256,15 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
             }
             Follow::Listed(revision) => {
                 self.listed = true;
+                self.metrics.listings.inc();
                 if let Some(listing) = self.listing.take() {
-                    for name in self.view.retain(&listing, revision) {
-                        self.look_again(&name);
-                    }
+                    // All jobs are looked at below.
+                    self.view.retain(&listing, revision);
+                    self.view.retain_workers(&listing);
+                    tracing::info!(%revision, "the job tree has been read again; nothing is missing");
                 }
-                let names: Vec<JobName> = self.view.names().cloned().collect();
-                for name in names {
-                    self.look_again(&name);
-                }
+                self.warn_of_namesake();
+                self.look_at_all_again();
             }
             Follow::Changed(changes) => {
                 for change in changes {
@@ -228,10 +284,19 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
         match news {
             News::None => {}
             News::Job(name) => self.look_again(&name),
-            News::WorkerGone(session) => {
-                for name in self.view.jobs_run_by(&session) {
-                    self.look_again(&name);
+            News::Workers(session) => {
+                if self.listed {
+                    if session != self.session.id {
+                        self.announce_soon();
+                    }
+                    self.warn_of_namesake();
+                    self.look_at_all_again();
                 }
+            }
+            // Its runs are orphans, and its jobs have other owners.
+            News::WorkerGone(session) => {
+                self.absent.entry(session).or_insert_with(Instant::now);
+                self.look_at_all_again();
             }
             News::Kill(name, revision) => {
                 for (key, running) in self.runs.alive_of(&name) {
@@ -253,6 +318,7 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
     }
 
     fn report_malformed(&self, what: Malformed) {
+        self.metrics.malformed.inc();
         self.tell(Report::Malformed(Arc::new(what)));
     }
 
@@ -284,6 +350,24 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
         entry.due = at;
     }
 
+    fn look_at_all_again(&mut self) {
+        let names: Vec<JobName> = self.view.names().cloned().collect();
+        self.metrics.jobs.set(i64::try_from(names.len()).unwrap_or(i64::MAX));
+        for name in names {
+            self.look_again(&name);
+        }
+    }
+
+    fn warn_of_namesake(&self) {
+        if let Some(session) = self.view.peers.namesake(&self.config.node, &self.config.address) {
+            tracing::warn!(
+                %session,
+                address = %self.config.address,
+                "another worker has the same node and --id; both work, but lists show them alike: give each its own --id"
+            );
+        }
+    }
+
     fn look_at_what_is_due(&mut self) {
         if !self.listed || self.give_up.is_some() {
             return;
@@ -305,34 +389,81 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
             self.clear_away(name);
             return;
         }
-        if self.recover(name) {
-            return;
-        }
+        let orphans = match self.recover(name) {
+            Orphans::UnderWay => return,
+            Orphans::Wait(until) => Some(until),
+            Orphans::None => None,
+        };
         let now = now();
-        if self.executor.is_none() {
+        if self.executor.is_none() || !self.may_start() {
             return self.look_at(name, Some(now + finish::RETRY_AFTER));
         }
+        let rank = self.view.peers.rank(name);
         let entry = self.view.entry(name);
         let known = entry.known();
-        let Some((job, seen)) = entry.to_decide() else { return };
-        match decide(now, CLAIM_LEAD, job, &seen) {
-            Decision::Wait(at) => self.look_at(name, at),
-            Decision::Claim { slot, skipped } => {
-                let job = Arc::clone(job);
-                self.claim(job, known, slot, skipped, now);
+        let Some((job, seen)) = entry.to_decide() else { return self.look_at(name, orphans) };
+        let decision = decide(now, CLAIM_LEAD, job, &seen);
+        let job = Arc::clone(job);
+        if rank > 0
+            && let Some(until) = self.leave_to_owner(name, rank, known.cursor, &decision)
+        {
+            return self.look_at(name, earlier(until, orphans));
+        }
+        match decision {
+            Decision::Wait(at) => self.look_at(name, earlier(at, orphans)),
+            Decision::Claim { slot, .. } if self.is_full() => {
+                self.held.insert((slot, name.clone()));
+                self.look_at(name, orphans);
             }
+            Decision::Claim { slot, skipped } => self.claim(job, known, slot, skipped, now),
             Decision::Skip { slot, skipped } | Decision::Arm { slot, skipped } => {
-                let job = Arc::clone(job);
                 self.pass(job, known, slot, skipped);
             }
         }
     }
 
+    /// Until when another worker's job is left to it; nothing where that worker lives and yet does not do its work.
+    /// What is due must have stood still on our own clock for as long as our place in the job's order asks for: by the
+    /// slot's age alone a worker whose clock is fast would take every slot.
+    fn leave_to_owner(
+        &mut self,
+        name: &JobName,
+        rank: usize,
+        cursor: Revision,
+        decision: &Decision,
+    ) -> Option<Option<UnixMillis>> {
+        let patience = OWNER_STUCK * u32::try_from(rank).unwrap_or(u32::MAX);
+        if let Decision::Wait(at) = decision {
+            self.standing.remove(name);
+            return Some(at.map(|at| at + patience));
+        }
+        let standing = self.standing.entry(name.clone()).or_insert((cursor, Instant::now()));
+        if standing.0 != cursor {
+            *standing = (cursor, Instant::now());
+        }
+        let left = patience.saturating_sub(standing.1.elapsed());
+        if left.is_zero() {
+            tracing::warn!(job = %name, "the worker that owns this job lives and does not run it; this one does");
+            self.standing.remove(name);
+            return None;
+        }
+        Some(Some(now() + left))
+    }
+
+    /// There is room for a run: whoever waits for it longest is looked at again.
+    fn release_held(&mut self) {
+        if let Some((_, name)) = self.held.pop_first() {
+            self.look_again(&name);
+        }
+    }
+
     fn take_event(&mut self, event: Event) {
+        self.answered = Instant::now();
         match event {
             Event::Started { key, at, pid: _ } => {
                 if let Some(running) = self.runs.get_mut(key) {
                     running.started = Some(at);
+                    self.metrics.start_delay.observe(at.since(running.slot.0).as_secs_f64());
                 }
             }
             Event::Output { key, bytes } => {
@@ -357,7 +488,9 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
     fn replace_executor(&mut self, why: &str) {
         tracing::error!(%why, "the executor ended; its commands are lost, a new one is started");
         self.executor = None;
-        crate::executor::kill_escapees(&self.session.id.0);
+        for session in self.former.iter().chain([&self.session.id]) {
+            crate::executor::kill_escapees(&session.0);
+        }
         let lost: Vec<Running> = self
             .runs
             .alive()
@@ -382,5 +515,13 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
             Reply::Executor(Executor::spawn(&program))
         };
         self.in_flight.push(future.boxed());
+    }
+}
+
+/// The earlier of two instants; nothing is never.
+fn earlier(a: Option<UnixMillis>, b: Option<UnixMillis>) -> Option<UnixMillis> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
     }
 }

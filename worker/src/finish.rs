@@ -12,7 +12,7 @@ use model::record::{RunRecord, SkipRecord};
 use model::run::{Revision, SessionId, Skipped};
 use model::values::{ActiveRun, JobStatus, RecentRun};
 use store::protocol;
-use store::{LogEntry, RunLog, Session, Tree, Txn};
+use store::{LogEntry, RunLog, Session, Tree, TreeError, Txn};
 use tokio::sync::mpsc;
 
 /// How long to wait before a write that failed is tried again.
@@ -44,9 +44,18 @@ pub(crate) struct Ended {
 pub(crate) struct Finished {
     pub(crate) record: Arc<RunRecord>,
     pub(crate) skipped: Vec<Arc<SkipRecord>>,
-    /// The status now, and its revision; nothing if the end had been decided by somebody else.
-    pub(crate) status: Option<(Box<JobStatus>, Revision)>,
-    pub(crate) revision: Revision,
+    pub(crate) counted: Counted,
+}
+
+/// Whether the end is in the job's status.
+#[derive(Debug)]
+pub(crate) enum Counted {
+    /// It is, since this revision.
+    Now { status: Box<JobStatus>, revision: Revision },
+    /// The end had been decided by somebody else.
+    Before,
+    /// The tree takes no puts for lack of space: the claim is given back, and only the log knows the end.
+    NoSpace,
 }
 
 /// Records the end and gives the claim back, trying again for as long as it takes. Each failure is told to `trouble`.
@@ -68,22 +77,20 @@ pub(crate) async fn finish<T: Tree, L: RunLog>(
         let status = ended.counted();
         match tree.commit(ended.txn(&status)).await {
             Ok(reply) if reply.succeeded => {
-                let status = Some((status, reply.revision));
-                return Finished { record: ended.record, skipped, status, revision: reply.revision };
+                let counted = Counted::Now { status, revision: reply.revision };
+                return Finished { record: ended.record, skipped, counted };
             }
             Ok(reply) => {
                 let Some(status) = ended.still_ours(&tree, &reply.found) else {
-                    return Finished {
-                        record: ended.record,
-                        skipped,
-                        status: None,
-                        revision: reply.revision,
-                    };
+                    return Finished { record: ended.record, skipped, counted: Counted::Before };
                 };
                 (ended.status, ended.status_seen) = status;
             }
             Err(why) => {
                 Trouble::tell(&trouble, &why);
+                if matches!(why, TreeError::NoSpace(_)) && ended.release(&tree).await {
+                    return Finished { record: ended.record, skipped, counted: Counted::NoSpace };
+                }
                 tokio::time::sleep(RETRY_AFTER).await;
             }
         }
@@ -131,6 +138,14 @@ impl Ended {
         }
     }
 
+    /// Gives the claim back without counting the end: a full etcd refuses puts, but not deletions. Says whether that
+    /// was done.
+    async fn release<T: Tree>(&self, tree: &T) -> bool {
+        let By::Holder = self.by else { return false };
+        let release = protocol::release(self.name(), &self.record.run, self.token);
+        tree.commit(release).await.is_ok_and(|reply| reply.succeeded)
+    }
+
     /// The present status, if the run is still there under our token and only the status had moved.
     fn still_ours<T: Tree>(
         &self,
@@ -157,16 +172,21 @@ pub(crate) struct Trouble(pub(crate) String);
 
 impl Trouble {
     pub(crate) fn tell(to: &mpsc::UnboundedSender<Self>, why: &(dyn std::error::Error + 'static)) {
-        let mut text = why.to_string();
-        let mut source = why.source();
-        while let Some(why) = source {
-            text.push_str(": ");
-            text.push_str(&why.to_string());
-            source = why.source();
-        }
         // Without a receiver the engine has ended, and nobody is left to be told.
-        let _ = to.send(Self(text));
+        let _ = to.send(Self(in_words(why)));
     }
+}
+
+/// An error and what caused it.
+pub(crate) fn in_words(why: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = why.to_string();
+    let mut source = why.source();
+    while let Some(why) = source {
+        text.push_str(": ");
+        text.push_str(&why.to_string());
+        source = why.source();
+    }
+    text
 }
 
 /// A session's own name in messages.

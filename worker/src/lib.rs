@@ -13,25 +13,34 @@ mod due;
 mod engine;
 mod environment;
 mod finish;
+mod metrics;
 mod recover;
 mod report;
 mod runs;
+mod state;
+mod times;
 mod view;
 
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use model::run::SessionId;
 use model::schedule::TimeZone;
 use model::values::WorkerInfo;
 use store::{RunLog, Tree, TreeError};
 use thiserror::Error;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 pub use clock::now;
+use executor::Boottime;
 pub use executor::become_executor_if_asked;
+pub use metrics::Metrics;
 pub use report::Report;
+pub use state::State;
+pub use times::SHORTEST_SESSION;
 pub use view::Malformed;
 
 /// How long before its instant a slot may be claimed, so that no round trip stands between the instant and the process.
@@ -48,6 +57,37 @@ pub struct Config {
     pub zone: TimeZone,
     /// The program that becomes the executor: one whose `main` begins with [`become_executor_if_asked`].
     pub program: PathBuf,
+    /// What it can be chosen by; part of its registration.
+    pub labels: BTreeMap<String, String>,
+    /// How many runs it takes at once; beyond them slots wait here, or go to workers that have room.
+    pub max_runs: Option<NonZeroUsize>,
+    /// Where it counts what it does.
+    pub metrics: Metrics,
+}
+
+impl Config {
+    /// A worker without labels and limits.
+    pub fn new(node: String, address: String, zone: TimeZone, program: PathBuf) -> Self {
+        Self {
+            node,
+            address,
+            zone,
+            program,
+            labels: BTreeMap::new(),
+            max_runs: None,
+            metrics: Metrics::default(),
+        }
+    }
+
+    fn info(&self) -> WorkerInfo {
+        let version = env!("CARGO_PKG_VERSION");
+        WorkerInfo {
+            labels: self.labels.clone(),
+            capacity: self.max_runs.and_then(|most| u32::try_from(most.get()).ok()),
+            clock: Some(now()),
+            ..WorkerInfo::new(&self.address, &self.node, version, now())
+        }
+    }
 }
 
 /// Why a worker could not start.
@@ -65,6 +105,7 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Worker {
     session: SessionId,
+    state: watch::Receiver<State>,
     reports: broadcast::Sender<Report>,
     orders: mpsc::UnboundedSender<Order>,
     engine: JoinHandle<()>,
@@ -83,20 +124,35 @@ impl Worker {
     /// Registers and starts working. Runs that a dead session left behind are recorded as `Lost` before anything of
     /// their jobs starts again.
     pub async fn start<T: Tree, L: RunLog>(tree: T, log: L, config: Config) -> Result<Self, StartError> {
-        let session = SessionId(format!("{}-{}", config.node, nonce()));
-        let info = WorkerInfo::new(&config.address, &config.node, env!("CARGO_PKG_VERSION"), now());
-        let (executor, events) = executor::Executor::spawn(&config.program)?;
-        let session = tree.open_session(session, &info).await.map_err(StartError::Register)?;
+        let asked = Boottime::now();
+        let opened = tree.open_session(new_session_id(&config.node), &config.info()).await;
+        let session = opened.map_err(StartError::Register)?;
+        let executor = match executor::Executor::spawn(&config.program) {
+            Ok(executor) => executor,
+            Err(why) => {
+                // Where that fails too, it ends by itself.
+                let _ = tree.close_session(&session).await;
+                return Err(why.into());
+            }
+        };
         let (reports, _) = broadcast::channel(REPORTS_KEPT);
         let (orders, received) = mpsc::unbounded_channel();
+        let (tell_state, state) = watch::channel(State::starting());
         let id = session.id.clone();
-        let engine = engine::Engine::new(tree, log, config, session, (executor, events), reports.clone());
-        Ok(Self { session: id, reports, orders, engine: tokio::spawn(engine.run(received)) })
+        let told = (reports.clone(), tell_state);
+        let engine = engine::Engine::new(tree, log, config, (session, asked), executor, told);
+        let engine = tokio::spawn(engine.run(received));
+        Ok(Self { session: id, state, reports, orders, engine })
     }
 
-    /// This life of the worker.
+    /// The first session of this worker; it gets a new one when that is lost.
     pub fn session(&self) -> &SessionId {
         &self.session
+    }
+
+    /// Whether it is fit to work, now and whenever that changes.
+    pub fn state(&self) -> watch::Receiver<State> {
+        self.state.clone()
     }
 
     /// What happens from now on. A receiver that falls far behind is told how much it missed; nothing waits for it.
@@ -129,9 +185,9 @@ impl Worker {
 /// How many reports a slow receiver may be behind.
 const REPORTS_KEPT: usize = 4096;
 
-/// Distinguishes this life of a worker from every other on its node.
-fn nonce() -> String {
-    let time = now().0.to_string();
+/// Names a session; no other of the same node ever has the same name.
+pub(crate) fn new_session_id(node: &str) -> SessionId {
+    let time = format!("{:?} {:?}", SystemTime::now(), Boottime::now());
     let process = std::process::id().to_string();
-    format!("{:016x}", model::hash::stable_hash(&[&time, &process]))
+    SessionId(format!("{node}-{:016x}", model::hash::stable_hash(&[&time, &process])))
 }

@@ -59,12 +59,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { data, etcd_prefix, node_name, id, time_zone, log: _ } = arguments;
     let mut shutdown = Shutdown::new().context("signals could not be taken over")?;
     let store = Embedded::open(&data, etcd_prefix, Duration::from_secs(5))?;
-    let config = Config {
-        address: id.unwrap_or_else(|| node_name.clone()),
-        node: node_name,
-        zone: time_zone,
-        program: std::env::current_exe().context("the path of this program could not be read")?,
-    };
+    let program = std::env::current_exe().context("the path of this program could not be read")?;
+    let config = Config::new(node_name.clone(), id.unwrap_or(node_name), time_zone, program);
     let mut worker = Worker::start(store.clone(), store.clone(), config).await?;
     tokio::spawn(log_reports(worker.reports()));
     tracing::info!(session = %worker.session(), "the worker has started");

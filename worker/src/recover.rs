@@ -1,10 +1,7 @@
-//! Runs that a dead session left behind.
-//!
-//! Their processes are gone: an executor ends its commands when its worker's pipe closes, and what an executor that was
-//! itself killed left over is found by the session's id in its environment. What is left is to record the end: the one
-//! that the dead worker had already written to the log, or else `Lost`.
+//! What became of a run that a dead session left behind: the end that its worker had already put into the log, or else
+//! `Lost`.
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use model::record::{Output, RunRecord};
 use model::run::{Outcome, RunId};
@@ -13,29 +10,37 @@ use model::{JobName, UnixMillis};
 use store::RunLog;
 use tokio::sync::mpsc;
 
-use crate::finish::{RETRY_AFTER, Trouble, lost_message};
+use crate::finish::{Trouble, lost_message};
 
-/// The record of the run's end. `command` is what the job says now, the best that is known.
-pub(crate) async fn end_of<L: RunLog>(
+/// How long the log is asked. Its absence must not keep a job from running again.
+const SEARCH: Duration = Duration::from_secs(5);
+
+/// The record of an attempt, if there is one and the log can be asked. Should it turn up later, it takes the place of the
+/// `Lost` that is recorded without it.
+pub(crate) async fn recorded<L: RunLog>(
     log: &L,
+    run: &RunId,
+    attempt: u32,
+    trouble: &mpsc::UnboundedSender<Trouble>,
+) -> Option<RunRecord> {
+    match tokio::time::timeout(SEARCH, log.find(run, attempt)).await {
+        Ok(Ok(record)) => record,
+        Ok(Err(why)) => {
+            Trouble::tell(trouble, &why);
+            None
+        }
+        Err(_) => None,
+    }
+}
+
+/// The record of a run of which nobody knows how it ended. `command` is what the job says now, the best that is known.
+pub(crate) fn lost(
     job: &JobName,
     command: String,
     run: &RunId,
     active: &ActiveRun,
     now: UnixMillis,
-    trouble: &mpsc::UnboundedSender<Trouble>,
-) -> Arc<RunRecord> {
-    loop {
-        match log.find(run, active.attempt).await {
-            Ok(Some(record)) => return Arc::new(record),
-            Ok(None) => return Arc::new(lost(job, command, run, active, now)),
-            Err(why) => Trouble::tell(trouble, &why),
-        }
-        tokio::time::sleep(RETRY_AFTER).await;
-    }
-}
-
-fn lost(job: &JobName, command: String, run: &RunId, active: &ActiveRun, now: UnixMillis) -> RunRecord {
+) -> RunRecord {
     RunRecord {
         run: run.clone(),
         attempt: active.attempt,

@@ -15,6 +15,9 @@ pub(crate) struct Running {
     /// The job as it was when the slot was claimed.
     pub(crate) job: Arc<Job>,
     pub(crate) run: RunId,
+    /// The executor's name of it.
+    pub(crate) key: RunKey,
+    /// The mod revision of its record.
     pub(crate) token: Revision,
     pub(crate) slot: Slot,
     pub(crate) claimed: UnixMillis,
@@ -33,28 +36,43 @@ pub(crate) struct Running {
 #[derive(Debug, Default)]
 pub(crate) struct Runs {
     by_key: HashMap<RunKey, Running>,
+    /// The tokens of runs that a later session of this process took over.
+    moved: HashMap<Revision, RunKey>,
 }
 
-/// The executor's name of a run: its fencing token, which is the claim's own revision.
+/// The executor's name of a run: its first fencing token, which is the claim's own revision.
 pub(crate) fn key_of(token: Revision) -> RunKey {
     RunKey(token.0.unsigned_abs())
 }
 
 impl Runs {
     pub(crate) fn insert(&mut self, running: Running) {
-        self.by_key.insert(key_of(running.token), running);
+        self.by_key.insert(running.key, running);
     }
 
     pub(crate) fn get_mut(&mut self, key: RunKey) -> Option<&mut Running> {
         self.by_key.get_mut(&key)
     }
 
-    pub(crate) fn contains(&self, key: RunKey) -> bool {
-        self.by_key.contains_key(&key)
+    /// Whether the run with this token is one of them.
+    pub(crate) fn holds(&self, token: Revision) -> bool {
+        let key = self.moved.get(&token).copied().unwrap_or(key_of(token));
+        self.by_key.get(&key).is_some_and(|running| running.token == token)
+    }
+
+    /// A run has a new token.
+    pub(crate) fn moved(&mut self, key: RunKey, token: Revision) {
+        if let Some(running) = self.by_key.get_mut(&key) {
+            self.moved.remove(&running.token);
+            running.token = token;
+            self.moved.insert(token, key);
+        }
     }
 
     pub(crate) fn remove(&mut self, key: RunKey) -> Option<Running> {
-        self.by_key.remove(&key)
+        let running = self.by_key.remove(&key)?;
+        self.moved.remove(&running.token);
+        Some(running)
     }
 
     pub(crate) fn is_empty(&self) -> bool {

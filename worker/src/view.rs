@@ -5,20 +5,24 @@
 //! job: nothing here walks all of them.
 
 mod entry;
+mod peers;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use model::JobName;
 use model::keys::{Key, KeyError, KeyPrefix};
 use model::legacy::JobValue;
 use model::run::{Revision, RunId, SessionId};
 use model::schedule::TimeZone;
-use model::values::{ActiveRun, LockValue};
+use model::values::{ActiveRun, LockValue, WorkerInfo};
+use model::{JobName, UnixMillis};
 use store::protocol;
 use store::{Change, KeyValue};
 
+use crate::now;
+
 pub(crate) use entry::{Definition, Entry, ForeignRun, Holder};
+pub(crate) use peers::Peers;
 
 /// Something in the tree that can't be used. It is reported once for each revision, and nothing else is affected.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +42,8 @@ pub(crate) enum News {
     Job(JobName),
     /// Runs of a job that were claimed before this revision are to be ended.
     Kill(JobName, Revision),
+    /// A worker of ours registered, or takes jobs again, or takes none any more.
+    Workers(SessionId),
     /// A worker's registration ended.
     WorkerGone(SessionId),
     /// A key or value that can't be used; the job of that name, if any, must be looked at again.
@@ -52,12 +58,19 @@ pub(crate) struct View {
     zone: TimeZone,
     /// Boxed, so that the table's spare places are small.
     entries: HashMap<JobName, Box<Entry>>,
-    workers: HashSet<SessionId>,
+    pub(crate) peers: Peers,
 }
 
 impl View {
     pub(crate) fn new(prefix: KeyPrefix, session: SessionId, zone: TimeZone) -> Self {
-        Self { prefix, session, zone, entries: HashMap::new(), workers: HashSet::new() }
+        let peers = Peers::new(session.clone());
+        Self { prefix, session, zone, entries: HashMap::new(), peers }
+    }
+
+    /// This worker has a new session. Runs of the former one are somebody else's from now on.
+    pub(crate) fn rename(&mut self, session: SessionId) {
+        self.peers.rename(session.clone());
+        self.session = session;
     }
 
     pub(crate) fn entry(&mut self, name: &JobName) -> &mut Entry {
@@ -77,16 +90,8 @@ impl View {
     pub(crate) fn orphans(&self, name: &JobName) -> Vec<(RunId, Revision, ActiveRun)> {
         let runs = self.entries.get(name).into_iter().flat_map(|entry| &entry.foreign);
         runs.filter_map(|foreign| Some((foreign.run.clone(), foreign.token, foreign.active.clone()?)))
-            .filter(|(_, _, active)| !self.workers.contains(&active.session))
+            .filter(|(_, _, active)| !self.peers.contains(&active.session))
             .collect()
-    }
-
-    /// The jobs of which that session holds runs.
-    pub(crate) fn jobs_run_by(&self, session: &SessionId) -> Vec<JobName> {
-        let holds =
-            |foreign: &ForeignRun| foreign.active.as_ref().is_some_and(|active| active.session == *session);
-        let jobs = self.entries.iter().filter(|(_, entry)| entry.foreign.iter().any(holds));
-        jobs.map(|(name, _)| name.clone()).collect()
     }
 
     /// Forgets a job of which nothing is left.
@@ -98,7 +103,7 @@ impl View {
 
     pub(crate) fn apply(&mut self, change: Change) -> News {
         match change {
-            Change::Put(pair) => self.put(&pair),
+            Change::Put(pair) => self.take(&pair, Some(now())),
             Change::Deleted { key, revision } => self.deleted(&key, revision),
         }
     }
@@ -143,7 +148,13 @@ impl View {
         malformed
     }
 
+    /// Takes in a key that was found.
     pub(crate) fn put(&mut self, pair: &KeyValue) -> News {
+        self.take(pair, None)
+    }
+
+    /// `heard` is our clock, if the key was put just now.
+    fn take(&mut self, pair: &KeyValue, heard: Option<UnixMillis>) -> News {
         let key = match self.prefix.decode(&pair.key) {
             Ok(key) => key,
             // Keys of newer versions and of others are not our business; a job with a name nobody can use is.
@@ -201,7 +212,11 @@ impl View {
                 let mine = active.as_ref().is_ok_and(|active| active.session == self.session);
                 let entry = self.entry(&name);
                 // Runs of this session are known from the replies to its claims.
-                if mine || revision <= entry.runs_as_of || entry.foreign.iter().any(|f| f.token == revision) {
+                if mine {
+                    entry.foreign.retain(|foreign| foreign.run != run);
+                    return News::None;
+                }
+                if revision <= entry.runs_as_of || entry.foreign.iter().any(|f| f.token == revision) {
                     return News::None;
                 }
                 entry.foreign.retain(|foreign| foreign.run != run);
@@ -231,8 +246,12 @@ impl View {
             }
             Key::Killer(name) => News::Kill(name, revision),
             Key::Worker(session) => {
-                self.workers.insert(session);
-                News::None
+                // Any other value is a worker of the replaced system.
+                let Ok(info) = protocol::read::<WorkerInfo>(pair) else {
+                    self.peers.put_other(session);
+                    return News::None;
+                };
+                if self.peers.put(session.clone(), info, heard) { News::Workers(session) } else { News::None }
             }
             _ => News::None,
         }
@@ -282,7 +301,7 @@ impl View {
                 (name, news)
             }
             Key::Worker(session) => {
-                self.workers.remove(&session);
+                self.peers.remove(&session);
                 return News::WorkerGone(session);
             }
             _ => return News::None,
@@ -291,10 +310,9 @@ impl View {
         if news { News::Job(name) } else { News::None }
     }
 
-    /// After a complete listing: what was not in it does not exist. Returns the jobs about which that was news.
-    pub(crate) fn retain(&mut self, listed: &HashSet<String>, revision: Revision) -> Vec<JobName> {
+    /// After a complete listing: what was not in it does not exist.
+    pub(crate) fn retain(&mut self, listed: &HashSet<String>, revision: Revision) {
         let names: Vec<JobName> = self.entries.keys().cloned().collect();
-        let mut changed = Vec::new();
         for name in names {
             let mut gone: Vec<String> = [Key::Job, Key::Cursor, Key::Status, Key::Lock]
                 .map(|key| self.prefix.encode(&key(name.clone())))
@@ -302,12 +320,20 @@ impl View {
             let runs = self.entries[&name].foreign.iter();
             gone.extend(runs.map(|foreign| self.prefix.encode(&Key::Run(name.clone(), foreign.run.clone()))));
             for key in gone.into_iter().filter(|key| !listed.contains(key)) {
-                if self.deleted(&key, revision) != News::None {
-                    changed.push(name.clone());
-                }
+                // What it means, the caller finds by looking at every job.
+                let _ = self.deleted(&key, revision);
             }
         }
-        changed
+    }
+
+    /// As [`Self::retain`], for workers.
+    pub(crate) fn retain_workers(&mut self, listed: &HashSet<String>) {
+        let here =
+            |session: &&SessionId| listed.contains(&self.prefix.encode(&Key::Worker((*session).clone())));
+        let gone: Vec<SessionId> = self.peers.sessions().filter(|session| !here(session)).cloned().collect();
+        for session in &gone {
+            self.peers.remove(session);
+        }
     }
 }
 

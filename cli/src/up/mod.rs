@@ -97,12 +97,8 @@ async fn run(sources: Sources, listen: SocketAddr, data: &Path, node: String) ->
         }
     };
 
-    let config = worker::Config {
-        node: node.clone(),
-        address: address.ip().to_string(),
-        zone,
-        program: std::env::current_exe().context("the path of this program could not be read")?,
-    };
+    let program = std::env::current_exe().context("the path of this program could not be read")?;
+    let config = worker::Config::new(node.clone(), address.ip().to_string(), zone, program);
     let mut worker = Worker::start(store.clone(), store.clone(), config).await?;
     printer.follow(worker.reports());
     let jobs = tokio::select! {

@@ -129,6 +129,7 @@ impl Server {
             attempt: 0,
             claimed: slot.0,
             definition: Revision(1),
+            lost_after: 0,
             skipped: Vec::new(),
         };
         self.put(Key::Run(job(name), run.clone()), serde_json::to_vec(&active).unwrap()).await;

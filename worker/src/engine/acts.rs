@@ -9,11 +9,11 @@ use model::{Job, JobName, UnixMillis};
 use store::{RunLog, Tree, protocol};
 
 use super::Engine;
+use super::orphans::Orphans;
 use super::replies::Reply;
 use crate::executor::StopReason;
 use crate::finish::{self, By, Ended};
 use crate::runs::Running;
-use crate::{now, recover};
 
 impl<T: Tree, L: RunLog> Engine<T, L> {
     pub(super) fn claim(
@@ -24,6 +24,7 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
         skipped: Vec<Skipped>,
         claimed: UnixMillis,
     ) {
+        self.claiming += 1;
         let (run, txn) =
             protocol::claim(&job, known, &self.session, &self.config.node, slot, skipped.clone(), claimed);
         self.view.entry(&job.name).deciding += 1;
@@ -54,8 +55,10 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
 
     /// A deleted job: its runs are ended, and what it left in the tree goes once the last of them has.
     pub(super) fn clear_away(&mut self, name: &JobName) {
-        if self.recover(name) {
-            return;
+        match self.recover(name) {
+            Orphans::UnderWay => return,
+            Orphans::Wait(until) => self.look_at(name, Some(until)),
+            Orphans::None => {}
         }
         for (key, running) in self.runs.alive_of(name) {
             running.stopped = Some("killed because the job was deleted");
@@ -63,8 +66,9 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
                 executor.stop(key, StopReason::Killed);
             }
         }
+        let owner = self.view.peers.rank(name) == 0;
         let entry = self.view.entry(name);
-        if entry.is_litter() {
+        if entry.is_litter() && owner {
             entry.deciding += 1;
             let txn = protocol::collect(name, entry.known().lock);
             let (tree, name) = (self.tree.clone(), name.clone());
@@ -73,35 +77,6 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
         } else {
             self.view.forget_if_gone(name);
         }
-    }
-
-    /// Records the ends of runs that dead sessions left. Says whether there are any: the job waits for that.
-    pub(super) fn recover(&mut self, name: &JobName) -> bool {
-        let orphans = self.view.orphans(name);
-        let some = !orphans.is_empty();
-        for (run, token, active) in orphans {
-            if self.swept.insert(active.session.clone()) {
-                crate::executor::kill_escapees(&active.session.0);
-            }
-            let entry = self.view.entry(name);
-            entry.deciding += 1;
-            let job = entry.definition.value.as_ref().and_then(|definition| definition.job.clone());
-            let (status, status_seen) = (entry.status.value.clone(), entry.known().status);
-            let (tree, log, trouble) = (self.tree.clone(), self.log.clone(), self.trouble.clone());
-            let (name, session) = (name.clone(), self.session.clone());
-            let future = async move {
-                let command = job.as_ref().map(|job| job.command.display()).unwrap_or_default();
-                let record = recover::end_of(&log, &name, command, &run, &active, now(), &trouble).await;
-                let keep = job.map(|job| job.history).unwrap_or_default();
-                let skipped = active.skipped.clone();
-                let by = By::Survivor { holder: Box::new(active), session };
-                let ended = Ended { record, keep, skipped, token, status, status_seen, by };
-                let finished = finish::finish(tree, log, ended, trouble).await;
-                Reply::Recovered { name, token, finished: Box::new(finished) }
-            };
-            self.in_flight.push(future.boxed());
-        }
-        some
     }
 
     /// Records the end of a run of ours and gives its claim back.
@@ -116,11 +91,11 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
             status_seen: entry.known().status,
             by: By::Holder,
         };
-        let (tree, log, trouble, token) =
-            (self.tree.clone(), self.log.clone(), self.trouble.clone(), running.token);
+        let (tree, log, trouble, key) =
+            (self.tree.clone(), self.log.clone(), self.trouble.clone(), running.key);
         let future = async move {
             let finished = finish::finish(tree, log, ended, trouble).await;
-            Reply::Finished { token, finished: Box::new(finished) }
+            Reply::Finished { key, finished: Box::new(finished) }
         };
         self.in_flight.push(future.boxed());
     }

@@ -1,17 +1,18 @@
 //! What the replies to the engine's own transactions mean.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use model::keys::Key;
 use model::record::SkipRecord;
 use model::run::{Revision, RunId, Skipped, Slot};
 use model::values::{ActiveRun, Cursor, JobStatus, Timetable};
 use model::{Job, JobName, UnixMillis};
-use store::{LogEntry, RunLog, Tree, TreeError, TxnReply, protocol};
+use store::{LogEntry, Renewed, RunLog, Session, Tree, TreeError, TxnReply, protocol};
 
 use super::{Engine, ExecutorError, ExecutorPair, FutureExt};
-use crate::executor::{Start, StopReason};
-use crate::finish::{Finished, RETRY_AFTER, Trouble};
+use crate::executor::{Boottime, RunKey, Start, StopReason};
+use crate::finish::{Counted, Finished, RETRY_AFTER, Trouble};
 use crate::runs::{Running, key_of};
 use crate::view::Holder;
 use crate::{Report, environment, now};
@@ -42,9 +43,17 @@ pub(super) enum Reply {
     /// The present state of a job, read because a transaction's end is not known.
     Refreshed { job: Arc<Job>, created: Revision, reply: Result<TxnReply, TreeError> },
     /// A run of ours is given back.
-    Finished { token: Revision, finished: Box<Finished> },
-    /// The run of a dead session is.
-    Recovered { name: JobName, token: Revision, finished: Box<Finished> },
+    Finished { key: RunKey, finished: Box<Finished> },
+    /// The run of a dead session is, or it is too early for that.
+    Recovered { name: JobName, token: Revision, finished: Option<Box<Finished>> },
+    /// The session was renewed, or not.
+    Renewed { asked: Boottime, reply: Result<Renewed, TreeError> },
+    /// A new session.
+    Opened { asked: Boottime, reply: Result<Session, TreeError> },
+    /// A run of a former session has a new token, or was declared lost.
+    Readopted { name: JobName, key: RunKey, moved: Option<Revision> },
+    /// The others were told about this worker.
+    Announced(Result<TxnReply, TreeError>),
     /// What a deleted job left is gone.
     Collected { name: JobName, reply: Result<TxnReply, TreeError> },
     /// A new executor.
@@ -56,6 +65,8 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
         match reply {
             Reply::Claimed { job, created, run, slot, skipped, claimed, reply } => match reply {
                 Ok(reply) if reply.succeeded => {
+                    self.claiming -= 1;
+                    self.metrics.claims.inc();
                     self.over_trouble();
                     self.settled(&job.name);
                     let token = reply.revision;
@@ -70,6 +81,7 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
                     self.start(Running {
                         job,
                         run,
+                        key: key_of(token),
                         token,
                         slot,
                         claimed,
@@ -80,7 +92,14 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
                         ending: false,
                     });
                 }
-                reply => self.undecided(job, created, reply),
+                reply => {
+                    self.claiming -= 1;
+                    self.release_held();
+                    if reply.is_ok() {
+                        self.metrics.claims_refused.inc();
+                    }
+                    self.undecided(job, created, reply);
+                }
             },
             Reply::Passed { job, created, slot, skipped, status, reply } => match reply {
                 Ok(reply) if reply.succeeded => {
@@ -98,23 +117,32 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
             },
             Reply::Noted(records) => {
                 for record in records {
+                    self.metrics.skipped(record.skipped.reason);
                     self.tell(Report::Skipped(record));
                 }
             }
             Reply::Refreshed { job, created, reply } => self.refreshed(job, created, reply),
-            Reply::Finished { token, finished } => {
-                let Some(running) = self.runs.remove(key_of(token)) else { return };
+            Reply::Finished { key, finished } => {
+                let Some(running) = self.runs.remove(key) else { return };
                 let entry = self.view.entry(&running.job.name);
                 entry.running -= 1;
-                self.finished(&running.job.name, token, *finished);
+                self.release_held();
+                self.finished(&running.job.name, running.token, *finished);
             }
             Reply::Recovered { name, token, finished } => {
                 let entry = self.view.entry(&name);
                 entry.deciding -= 1;
+                let Some(finished) = finished else { return self.look_again(&name) };
                 entry.foreign.retain(|foreign| foreign.token != token);
                 entry.runs_as_of = entry.runs_as_of.max(token);
+                self.searched.remove(&token);
                 self.finished(&name, token, *finished);
             }
+            Reply::Renewed { asked, reply } => self.renewed(asked, reply),
+            Reply::Opened { asked, reply } => self.opened(asked, reply),
+            Reply::Readopted { name, key, moved } => self.readopted(&name, key, moved),
+            Reply::Announced(Ok(_)) => {}
+            Reply::Announced(Err(why)) => Trouble::tell(&self.trouble, &why),
             Reply::Collected { name, reply } => {
                 let entry = self.view.entry(&name);
                 entry.deciding -= 1;
@@ -135,6 +163,8 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
             Reply::Executor(Ok((executor, events))) => {
                 if self.give_up.is_none() {
                     (self.executor, self.events) = (Some(executor), events);
+                    self.answered = Instant::now();
+                    self.send_fence();
                 }
             }
             Reply::Executor(Err(why)) => {
@@ -195,10 +225,11 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
         for pair in found {
             let Ok(Key::Run(_, run)) = self.tree.prefix().decode(&pair.key) else { continue };
             let Ok(active) = protocol::read::<ActiveRun>(&pair) else { continue };
-            if active.session == self.session.id && !self.runs.contains(key_of(pair.modified)) {
+            if active.session == self.session.id && !self.runs.holds(pair.modified) {
                 self.start(Running {
                     job: Arc::clone(&job),
                     run,
+                    key: key_of(pair.modified),
                     token: pair.modified,
                     slot: active.slot,
                     claimed: active.claimed,
@@ -215,6 +246,7 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
     /// Hands a claimed slot to the executor, which waits for its instant.
     fn start(&mut self, mut running: Running) {
         let name = running.job.name.clone();
+        self.metrics.runs.set(i64::try_from(self.runs.len() + 1).unwrap_or(i64::MAX));
         let entry = self.view.entry(&name);
         entry.running += 1;
         let killed = entry.kill > running.token;
@@ -227,7 +259,7 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
             &self.session.id,
             entry.status.value.as_deref(),
         );
-        let key = key_of(running.token);
+        let key = running.key;
         match &self.executor {
             Some(executor) if self.give_up.is_none() => {
                 executor.start(Start {
@@ -258,21 +290,30 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
     }
 
     fn finished(&mut self, name: &JobName, token: Revision, finished: Finished) {
-        let Finished { record, skipped, status, revision } = finished;
-        if let Some((status, revision)) = status {
+        let Finished { record, skipped, counted } = finished;
+        self.metrics.ended(record.outcome);
+        self.metrics.runs.set(i64::try_from(self.runs.len()).unwrap_or(i64::MAX));
+        if let Counted::Now { status, revision } = counted {
             self.over_trouble();
             let entry = self.view.entry(name);
             entry.status.set(revision, Some(status));
             if entry.lock.revision == token {
                 entry.lock.set(revision, Holder::Nobody);
             }
-            for skipped in skipped {
-                self.tell(Report::Skipped(skipped));
-            }
-            self.tell(Report::Ended(record));
         } else {
-            tracing::warn!(job = %name, run = %record.run, %revision, "the end of this run had been decided already; its record is kept");
+            let why = match counted {
+                Counted::NoSpace => {
+                    "the job tree is full, so this end is in the log alone and not in the job's status"
+                }
+                _ => "the end of this run had been decided by another worker; its record is kept",
+            };
+            tracing::warn!(job = %name, run = %record.run, why);
         }
+        for skipped in skipped {
+            self.metrics.skipped(skipped.skipped.reason);
+            self.tell(Report::Skipped(skipped));
+        }
+        self.tell(Report::Ended(record));
         self.look_again(name);
     }
 

@@ -93,7 +93,6 @@ fn a_run_is_an_orphan_once_its_worker_is_gone() {
     view.put(&run("other", 4));
     assert_eq!(view.orphans(&name("a")), []);
     assert_eq!(view.apply(deleted("workers/other", 5)), News::WorkerGone(SessionId("other".to_owned())));
-    assert_eq!(view.jobs_run_by(&SessionId("other".to_owned())), [name("a")]);
     assert_eq!(view.orphans(&name("a")).len(), 1);
 }
 
@@ -162,7 +161,7 @@ fn after_a_new_listing_what_was_not_in_it_is_gone() {
     view.put(&job("* * * * *", 1));
     view.put(&cursor("* * * * *", 1000, 5));
     let listed = HashSet::from(["/cron/cursor/a".to_owned()]);
-    assert_eq!(view.retain(&listed, Revision(9)), [name("a")]);
+    view.retain(&listed, Revision(9));
     assert!(view.entry(&name("a")).is_litter());
 }
 

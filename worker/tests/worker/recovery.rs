@@ -21,6 +21,7 @@ async fn orphan(world: &World) -> (RunId, ActiveRun) {
         attempt: 0,
         claimed: slot.0,
         definition,
+        lost_after: 0,
         skipped: Vec::new(),
     };
     let run = RunId::of_slot(&name("a"), definition, slot);

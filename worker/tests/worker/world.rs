@@ -43,12 +43,8 @@ impl World {
     }
 
     pub(crate) async fn worker(&self) -> Worker {
-        let config = Config {
-            node: "node1".to_owned(),
-            address: "127.0.0.1".to_owned(),
-            zone: TimeZone::UTC,
-            program: env!("CARGO_BIN_EXE_crontab-worker").into(),
-        };
+        let program = env!("CARGO_BIN_EXE_crontab-worker").into();
+        let config = Config::new("node1".to_owned(), "127.0.0.1".to_owned(), TimeZone::UTC, program);
         let worker = Worker::start(self.store.clone(), self.store.clone(), config).await.unwrap();
         worker.ready().await.unwrap();
         worker

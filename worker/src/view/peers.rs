@@ -1,0 +1,197 @@
+//! The workers of the tree, and whose job is whose.
+//!
+//! A job is **owned** by one of them, so that in the steady state one worker asks for a slot and not all. The owner is
+//! chosen by rendezvous hashing: each worker has a weight for each job, and the highest wins. So all agree without a
+//! word, and when a worker comes or goes, only its own jobs move. Ownership is no exclusion: two workers that disagree
+//! for a moment both ask, and the claim decides.
+
+use std::collections::{HashMap, HashSet};
+
+use model::hash::stable_hash;
+use model::run::SessionId;
+use model::values::WorkerInfo;
+use model::{JobName, UnixMillis};
+
+use crate::times::CLOCK_SKEW;
+
+#[derive(Debug)]
+struct Peer {
+    info: WorkerInfo,
+    /// How far its clock was ahead of ours when it last spoke, in milliseconds.
+    ahead: Option<i64>,
+}
+
+/// All live workers. Only ours own jobs; those of the replaced system can't be told what to leave.
+#[derive(Debug)]
+pub(crate) struct Peers {
+    me: SessionId,
+    live: HashMap<SessionId, Peer>,
+    /// Registrations that can't be read: workers of the replaced system.
+    others: HashSet<SessionId>,
+}
+
+impl Peers {
+    pub(crate) fn new(me: SessionId) -> Self {
+        Self { me, live: HashMap::new(), others: HashSet::new() }
+    }
+
+    /// This worker has a new session.
+    pub(crate) fn rename(&mut self, me: SessionId) {
+        self.me = me;
+    }
+
+    /// A worker registered, or says something new. `heard` is our clock, if it said so just now. Returns whether owners
+    /// may have changed.
+    pub(crate) fn put(&mut self, session: SessionId, info: WorkerInfo, heard: Option<UnixMillis>) -> bool {
+        let before = self.live.get(&session);
+        let changed = before.is_none_or(|before| before.info.not_claiming != info.not_claiming);
+        let ahead = heard.zip(info.clock).map(|(here, there)| there.0 - here.0);
+        let ahead = ahead.or(before.and_then(|before| before.ahead));
+        self.live.insert(session, Peer { info, ahead });
+        changed
+    }
+
+    /// Somebody registered whose value is not ours.
+    pub(crate) fn put_other(&mut self, session: SessionId) {
+        self.live.remove(&session);
+        self.others.insert(session);
+    }
+
+    pub(crate) fn remove(&mut self, session: &SessionId) {
+        self.live.remove(session);
+        self.others.remove(session);
+    }
+
+    pub(crate) fn contains(&self, session: &SessionId) -> bool {
+        self.live.contains_key(session) || self.others.contains(session)
+    }
+
+    pub(crate) fn sessions(&self) -> impl Iterator<Item = &SessionId> {
+        self.live.keys().chain(&self.others)
+    }
+
+    /// The session of another worker with the same node and address, if there is one.
+    pub(crate) fn namesake(&self, node: &str, address: &str) -> Option<&SessionId> {
+        let same = |(session, peer): &(&SessionId, &Peer)| {
+            **session != self.me && peer.info.node == node && peer.info.address == address
+        };
+        self.live.iter().find(same).map(|(session, _)| session)
+    }
+
+    /// Our place in the job's order: its owner has 0, and so has everybody while our own registration was not seen. A
+    /// worker that takes no jobs has its place behind those that do, unless none does.
+    pub(crate) fn rank(&self, name: &JobName) -> usize {
+        if self.live.len() < 2 {
+            return 0;
+        }
+        let Some(mine) = self.live.get(&self.me) else { return 0 };
+        let weight = |session: &SessionId, info: &WorkerInfo| {
+            let hash = stable_hash(&[name.as_str(), &info.node, &info.address]);
+            (info.not_claiming.is_none(), hash, session.clone())
+        };
+        let mine = weight(&self.me, &mine.info);
+        self.live.iter().filter(|(session, peer)| weight(session, &peer.info) > mine).count()
+    }
+
+    /// By how many milliseconds the median of the others' clocks is ahead of ours, if that is too much. Nobody can tell
+    /// which of two clocks is wrong, so at least two others must have spoken.
+    pub(crate) fn skew(&self) -> Option<i64> {
+        let others = self.live.iter().filter(|(session, _)| **session != self.me);
+        let mut ahead: Vec<i64> = others.filter_map(|(_, peer)| peer.ahead).collect();
+        if ahead.len() < 2 {
+            return None;
+        }
+        ahead.sort_unstable();
+        let median = ahead[ahead.len() / 2];
+        (u128::from(median.unsigned_abs()) > CLOCK_SKEW.as_millis()).then_some(median)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::values::NotClaiming;
+
+    use super::*;
+
+    fn session(text: &str) -> SessionId {
+        SessionId(text.to_owned())
+    }
+
+    fn info(node: &str) -> WorkerInfo {
+        WorkerInfo::new(node, node, "1", UnixMillis(0))
+    }
+
+    /// How each of the named workers sees the same tree.
+    fn views(nodes: &[&str]) -> Vec<Peers> {
+        let see = |me: &&str| {
+            let mut peers = Peers::new(session(me));
+            for node in nodes {
+                peers.put(session(node), info(node), None);
+            }
+            peers
+        };
+        nodes.iter().map(see).collect()
+    }
+
+    fn jobs() -> impl Iterator<Item = JobName> {
+        (0..1000).map(|i| JobName::new(&format!("job-{i}")).unwrap())
+    }
+
+    fn owners(views: &[Peers]) -> Vec<usize> {
+        let owner = |job: JobName| {
+            let ranks: Vec<usize> = views.iter().map(|view| view.rank(&job)).collect();
+            let mut sorted = ranks.clone();
+            sorted.sort_unstable();
+            assert_eq!(sorted, (0..views.len()).collect::<Vec<_>>(), "each place is taken once");
+            ranks.iter().position(|rank| *rank == 0).unwrap()
+        };
+        jobs().map(owner).collect()
+    }
+
+    #[test]
+    fn every_job_has_one_owner_and_each_worker_its_share() {
+        let owners = owners(&views(&["a", "b", "c"]));
+        for worker in 0..3 {
+            let share = owners.iter().filter(|owner| **owner == worker).count();
+            assert!((250..420).contains(&share), "{worker} has {share} of 1000");
+        }
+    }
+
+    #[test]
+    fn only_the_jobs_of_a_worker_that_goes_move() {
+        let (three, two) = (owners(&views(&["a", "b", "c"])), owners(&views(&["a", "b"])));
+        for (before, after) in three.iter().zip(&two) {
+            assert!(*before == 2 || before == after);
+        }
+    }
+
+    #[test]
+    fn a_worker_that_takes_no_jobs_owns_none_unless_nobody_takes_any() {
+        let mut views = views(&["a", "b"]);
+        let full = WorkerInfo { not_claiming: Some(NotClaiming::Full), ..info("a") };
+        for view in &mut views {
+            assert!(view.put(session("a"), full.clone(), None), "owners have changed");
+        }
+        assert!(owners(&views).iter().all(|owner| *owner == 1));
+        let full = WorkerInfo { not_claiming: Some(NotClaiming::Full), ..info("b") };
+        for view in &mut views {
+            view.put(session("b"), full.clone(), None);
+        }
+        assert!(owners(&views).contains(&0));
+    }
+
+    #[test]
+    fn a_clock_is_wrong_only_against_the_median_of_at_least_two_others() {
+        let spoke = |ahead: i64| WorkerInfo { clock: Some(UnixMillis(1_000_000 + ahead)), ..info("x") };
+        let here = Some(UnixMillis(1_000_000));
+        let mut peers = Peers::new(session("me"));
+        peers.put(session("b"), spoke(61_000), here);
+        assert_eq!(peers.skew(), None, "either may be right");
+        peers.put(session("c"), spoke(62_000), here);
+        assert_eq!(peers.skew(), Some(62_000));
+        peers.put(session("d"), spoke(0), here);
+        peers.put(session("e"), spoke(10), here);
+        peers.put(session("f"), spoke(20), here);
+        assert_eq!(peers.skew(), None, "most agree with ours");
+    }
+}
