@@ -5,6 +5,7 @@
 //! and no process can hold up another job.
 
 mod acts;
+mod look;
 mod orphans;
 mod replies;
 mod session;
@@ -16,25 +17,23 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::FuturesUnordered;
-use model::decide::{Decision, decide};
 use model::run::{Revision, SessionId, Slot};
 use model::values::NotClaiming;
 use model::{JobName, UnixMillis};
 use store::{Follow, RunLog, Session, Tree, protocol};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-use self::orphans::Orphans;
+use self::look::Standing;
 use self::replies::Reply;
 use self::session::Keeper;
 use crate::due::Due;
 use crate::executor::{Boottime, Event, Executor, ExecutorError, StopReason};
-use crate::finish::{self, Trouble};
+use crate::finish::Trouble;
 use crate::metrics::Metrics;
 use crate::runs::{Running, Runs};
 use crate::state::State;
-use crate::times::OWNER_STUCK;
 use crate::view::{Malformed, News, View};
-use crate::{CLAIM_LEAD, Config, Order, Report, environment, now};
+use crate::{Config, Order, Report, environment, now};
 
 /// The engine sleeps no longer than this, so that a step of the wall clock is noticed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
@@ -79,8 +78,7 @@ pub(crate) struct Engine<T, L> {
     claiming: usize,
     /// Slots that wait until there is room for another run.
     held: BTreeSet<(Slot, JobName)>,
-    /// Jobs of other workers whose slot is due: their cursor then, and since when.
-    standing: HashMap<JobName, (Revision, Instant)>,
+    standing: Standing,
     /// Since when sessions that left runs behind are known to be gone.
     absent: HashMap<SessionId, Instant>,
     /// The dead sessions' runs whose record was looked for.
@@ -138,7 +136,7 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
             runs: Runs::default(),
             claiming: 0,
             held: BTreeSet::new(),
-            standing: HashMap::new(),
+            standing: Standing::default(),
             absent: HashMap::new(),
             searched: HashSet::new(),
             swept: HashSet::new(),
@@ -261,6 +259,9 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
                     // All jobs are looked at below.
                     self.view.retain(&listing, revision);
                     self.view.retain_workers(&listing);
+                    if !self.view.peers.contains(&self.session.id) {
+                        self.session_ended("the session's key is gone");
+                    }
                     tracing::info!(%revision, "the job tree has been read again; nothing is missing");
                 }
                 self.warn_of_namesake();
@@ -294,6 +295,9 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
                 }
             }
             // Its runs are orphans, and its jobs have other owners.
+            News::WorkerGone(session) if session == self.session.id => {
+                self.session_ended("the session's key was removed");
+            }
             News::WorkerGone(session) => {
                 self.absent.entry(session).or_insert_with(Instant::now);
                 self.look_at_all_again();
@@ -339,25 +343,6 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
         }
     }
 
-    /// Looks at a job as soon as there is room for its transaction.
-    fn look_again(&mut self, name: &JobName) {
-        self.look_at(name, Some(UnixMillis::EPOCH));
-    }
-
-    fn look_at(&mut self, name: &JobName, at: Option<UnixMillis>) {
-        let entry = self.view.entry(name);
-        self.due.set(name, entry.due, at);
-        entry.due = at;
-    }
-
-    fn look_at_all_again(&mut self) {
-        let names: Vec<JobName> = self.view.names().cloned().collect();
-        self.metrics.jobs.set(i64::try_from(names.len()).unwrap_or(i64::MAX));
-        for name in names {
-            self.look_again(&name);
-        }
-    }
-
     fn warn_of_namesake(&self) {
         if let Some(session) = self.view.peers.namesake(&self.config.node, &self.config.address) {
             tracing::warn!(
@@ -365,95 +350,6 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
                 address = %self.config.address,
                 "another worker has the same node and --id; both work, but lists show them alike: give each its own --id"
             );
-        }
-    }
-
-    fn look_at_what_is_due(&mut self) {
-        if !self.listed || self.give_up.is_some() {
-            return;
-        }
-        while self.in_flight.len() < MOST_IN_FLIGHT {
-            let Some(name) = self.due.pop(now()) else { return };
-            self.view.entry(&name).due = None;
-            self.look(&name);
-        }
-    }
-
-    /// Does what is to be done about a job now, and sets when to look next. While a transaction about it is under way
-    /// there is nothing to do: its reply looks again.
-    fn look(&mut self, name: &JobName) {
-        if self.view.entry(name).deciding > 0 {
-            return;
-        }
-        if self.view.entry(name).is_deleted() {
-            self.clear_away(name);
-            return;
-        }
-        let orphans = match self.recover(name) {
-            Orphans::UnderWay => return,
-            Orphans::Wait(until) => Some(until),
-            Orphans::None => None,
-        };
-        let now = now();
-        if self.executor.is_none() || !self.may_start() {
-            return self.look_at(name, Some(now + finish::RETRY_AFTER));
-        }
-        let rank = self.view.peers.rank(name);
-        let entry = self.view.entry(name);
-        let known = entry.known();
-        let Some((job, seen)) = entry.to_decide() else { return self.look_at(name, orphans) };
-        let decision = decide(now, CLAIM_LEAD, job, &seen);
-        let job = Arc::clone(job);
-        if rank > 0
-            && let Some(until) = self.leave_to_owner(name, rank, known.cursor, &decision)
-        {
-            return self.look_at(name, earlier(until, orphans));
-        }
-        match decision {
-            Decision::Wait(at) => self.look_at(name, earlier(at, orphans)),
-            Decision::Claim { slot, .. } if self.is_full() => {
-                self.held.insert((slot, name.clone()));
-                self.look_at(name, orphans);
-            }
-            Decision::Claim { slot, skipped } => self.claim(job, known, slot, skipped, now),
-            Decision::Skip { slot, skipped } | Decision::Arm { slot, skipped } => {
-                self.pass(job, known, slot, skipped);
-            }
-        }
-    }
-
-    /// Until when another worker's job is left to it; nothing where that worker lives and yet does not do its work.
-    /// What is due must have stood still on our own clock for as long as our place in the job's order asks for: by the
-    /// slot's age alone a worker whose clock is fast would take every slot.
-    fn leave_to_owner(
-        &mut self,
-        name: &JobName,
-        rank: usize,
-        cursor: Revision,
-        decision: &Decision,
-    ) -> Option<Option<UnixMillis>> {
-        let patience = OWNER_STUCK * u32::try_from(rank).unwrap_or(u32::MAX);
-        if let Decision::Wait(at) = decision {
-            self.standing.remove(name);
-            return Some(at.map(|at| at + patience));
-        }
-        let standing = self.standing.entry(name.clone()).or_insert((cursor, Instant::now()));
-        if standing.0 != cursor {
-            *standing = (cursor, Instant::now());
-        }
-        let left = patience.saturating_sub(standing.1.elapsed());
-        if left.is_zero() {
-            tracing::warn!(job = %name, "the worker that owns this job lives and does not run it; this one does");
-            self.standing.remove(name);
-            return None;
-        }
-        Some(Some(now() + left))
-    }
-
-    /// There is room for a run: whoever waits for it longest is looked at again.
-    fn release_held(&mut self) {
-        if let Some((_, name)) = self.held.pop_first() {
-            self.look_again(&name);
         }
     }
 
@@ -515,13 +411,5 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
             Reply::Executor(Executor::spawn(&program))
         };
         self.in_flight.push(future.boxed());
-    }
-}
-
-/// The earlier of two instants; nothing is never.
-fn earlier(a: Option<UnixMillis>, b: Option<UnixMillis>) -> Option<UnixMillis> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
     }
 }

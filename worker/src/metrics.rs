@@ -10,10 +10,14 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-/// By how a run ended, or why a slot was skipped.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct By {
-    what: String,
+struct How {
+    outcome: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Why {
+    reason: String,
 }
 
 /// The counters of one worker. Cheap to clone; clones count together.
@@ -28,8 +32,8 @@ pub struct Metrics {
     pub(crate) listings: Counter,
     pub(crate) sessions: Counter,
     pub(crate) store_errors: Counter,
-    ended: Family<By, Counter>,
-    skipped: Family<By, Counter>,
+    ended: Family<How, Counter>,
+    skipped: Family<Why, Counter>,
 }
 
 /// Seconds; a start is usually some milliseconds late.
@@ -77,10 +81,10 @@ impl Metrics {
     }
 
     pub(crate) fn ended(&self, outcome: Outcome) {
-        self.ended.get_or_create(&By { what: outcome.to_string() }).inc();
+        self.ended.get_or_create(&How { outcome: outcome.to_string() }).inc();
     }
 
     pub(crate) fn skipped(&self, reason: SkipReason) {
-        self.skipped.get_or_create(&By { what: reason.to_string() }).inc();
+        self.skipped.get_or_create(&Why { reason: reason.to_string() }).inc();
     }
 }

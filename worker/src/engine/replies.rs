@@ -151,8 +151,8 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
                         self.over_trouble();
                         let _ = self.view.refresh(&name, &[], reply.revision);
                     }
-                    // The job or a run of it is there again; the change that says so follows.
-                    Ok(_) => {}
+                    // The job or a run of it is there again; the change that says so may have come before this.
+                    Ok(_) => self.look_again(&name),
                     Err(why) => {
                         Trouble::tell(&self.trouble, &why);
                         self.look_at(&name, Some(now() + RETRY_AFTER));

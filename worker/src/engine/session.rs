@@ -130,6 +130,10 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
 
     pub(super) fn renewed(&mut self, asked: Boottime, reply: Result<Renewed, TreeError>) {
         let Some(keeper) = &mut self.keeper else { return };
+        if keeper.stage != Stage::Asked {
+            // News of its end came first.
+            return;
+        }
         keeper.stage = Stage::Held;
         match reply {
             Ok(Renewed::Lives) => {
@@ -137,16 +141,7 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
                 keeper.why = None;
                 self.send_fence();
             }
-            Ok(Renewed::Ended) => {
-                let why = "the session ended before it was renewed";
-                tracing::error!(session = %self.session.id, "{why}; a new one follows once its commands have ended");
-                keeper.stage = Stage::Ended;
-                keeper.why = Some(why.to_owned());
-                keeper.next = Boottime::now();
-                // Whoever ended it, its exclusive commands have no claim any more.
-                keeper.renewed = Boottime(Duration::ZERO);
-                self.send_fence();
-            }
+            Ok(Renewed::Ended) => self.session_ended("the session ended before it was renewed"),
             Err(why) => {
                 self.metrics.store_errors.inc();
                 keeper.next = Boottime(Boottime::now().0 + keeper.times.renew_every / 4);
@@ -154,6 +149,20 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
                 Trouble::tell(&self.trouble, &why);
             }
         }
+    }
+
+    /// Whoever ended it, its exclusive commands have no claim any more.
+    pub(super) fn session_ended(&mut self, why: &str) {
+        let Some(keeper) = &mut self.keeper else { return };
+        if matches!(keeper.stage, Stage::Ended | Stage::Opening) {
+            return;
+        }
+        tracing::error!(session = %self.session.id, "{why}; a new one follows once its commands have ended");
+        keeper.stage = Stage::Ended;
+        keeper.why = Some(why.to_owned());
+        keeper.next = Boottime::now();
+        keeper.renewed = Boottime(Duration::ZERO);
+        self.send_fence();
     }
 
     /// Tells the executor until when the session is sure to live.

@@ -177,7 +177,8 @@ impl Entry {
 
     /// What a deleted job left, and nobody needs any more.
     pub(crate) fn is_litter(&self) -> bool {
-        let left = self.cursor.exists || self.status.exists || self.lock.holder == Holder::Reserved;
+        // A reserved lock alone is that of a job which is about to be put.
+        let left = self.cursor.exists || self.status.exists;
         left && !self.definition.exists && self.foreign.is_empty() && self.running == 0 && self.deciding == 0
     }
 

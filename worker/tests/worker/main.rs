@@ -3,6 +3,7 @@
 mod ends;
 mod program;
 mod recovery;
+mod shared;
 mod slots;
 mod tree;
 mod world;

@@ -43,8 +43,13 @@ impl World {
     }
 
     pub(crate) async fn worker(&self) -> Worker {
+        self.worker_with(|_| {}).await
+    }
+
+    pub(crate) async fn worker_with(&self, change: impl FnOnce(&mut Config)) -> Worker {
         let program = env!("CARGO_BIN_EXE_crontab-worker").into();
-        let config = Config::new("node1".to_owned(), "127.0.0.1".to_owned(), TimeZone::UTC, program);
+        let mut config = Config::new("node1".to_owned(), "127.0.0.1".to_owned(), TimeZone::UTC, program);
+        change(&mut config);
         let worker = Worker::start(self.store.clone(), self.store.clone(), config).await.unwrap();
         worker.ready().await.unwrap();
         worker
@@ -66,7 +71,11 @@ impl World {
     }
 
     pub(crate) async fn delete(&self, job: &str) {
-        let txn = Txn { then: vec![Op::Delete(Key::Job(name(job)))], ..Txn::default() };
+        self.delete_key(Key::Job(name(job))).await;
+    }
+
+    pub(crate) async fn delete_key(&self, key: Key) {
+        let txn = Txn { then: vec![Op::Delete(key)], ..Txn::default() };
         self.store.commit(txn).await.unwrap();
     }
 
