@@ -259,7 +259,8 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
                     // All jobs are looked at below.
                     self.view.retain(&listing, revision);
                     self.view.retain_workers(&listing);
-                    if !self.view.peers.contains(&self.session.id) {
+                    let newer = revision >= self.session.registered;
+                    if newer && !self.view.peers.contains(&self.session.id) {
                         self.session_ended("the session's key is gone");
                     }
                     tracing::info!(%revision, "the job tree has been read again; nothing is missing");
