@@ -5,12 +5,14 @@
 //! (records of ended runs, their output, skipped slots). The rules by which workers exclude each other are written once,
 //! in [`protocol`], as transactions on any tree.
 //!
-//! Backends: [`embedded`] keeps both in one SQLite file for one machine.
+//! Backends: [`embedded`] keeps both in one SQLite file for one machine; [`mongo`] is the log
+//! for any number of them.
 //!
 //! Not here: what to do when (`model::decide`), and doing it (`worker`).
 
 pub mod embedded;
 pub mod log;
+pub mod mongo;
 pub mod protocol;
 pub mod tree;
 

@@ -15,7 +15,8 @@ pub enum LogEntry {
     Run {
         /// The record.
         record: RunRecord,
-        /// How many records of this job are kept; the oldest beyond that are removed, output and all.
+        /// How many records of this job are kept; the oldest beyond that are removed, output and all. A store may do
+        /// so only after about every tenth part of that many records, so that up to about a tenth more are there.
         keep: History,
     },
     /// Slots that did not run. At most [`KEPT_SKIPS`] are kept for a job.
@@ -47,6 +48,9 @@ pub enum LogError {
     /// The store could not be reached or did not answer.
     #[error("the run log is not available")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// One of the entries can't be kept as it is, however often it is appended.
+    #[error("the run log refuses an entry")]
+    Refused(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The store was closed by this process.
     #[error("the run log is closed")]
     Closed,
@@ -56,6 +60,9 @@ pub enum LogError {
 pub trait RunLog: Clone + Send + Sync + 'static {
     /// Appends entries; when this returns `Ok` all of them are durable, otherwise perhaps some. To append an entry
     /// again changes nothing, so the caller repeats the whole call until it succeeds.
+    ///
+    /// The first record of an attempt stays, with one exception: one whose outcome is `Lost` is superseded by one with
+    /// any other outcome, which was written before its worker died and comes late. It is never the other way round.
     fn append(&self, entries: Vec<LogEntry>) -> impl Future<Output = Result<(), LogError>> + Send;
 
     /// Records of ended runs, newest start first (the slot stands in for a start that is not known).

@@ -4,7 +4,7 @@ use std::num::TryFromIntError;
 
 use model::job::History;
 use model::record::{Output, RunRecord, SkipRecord};
-use model::run::{RunId, SessionId, Skipped, Slot};
+use model::run::{Outcome, RunId, SessionId, Skipped, Slot};
 use model::{JobName, UnixMillis};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
@@ -32,8 +32,20 @@ pub(super) fn append(connection: &Connection, entries: &[LogEntry]) -> rusqlite:
     Ok(())
 }
 
-/// Adds a record unless it is there; returns whether it was added.
+/// Adds a record unless it is there; returns whether it was added. A lost run's gives way to one that tells more.
 fn add_run(connection: &Connection, record: &RunRecord) -> rusqlite::Result<bool> {
+    if insert_run(connection, record)? {
+        return Ok(true);
+    }
+    let lost = Outcome::Lost.as_str();
+    let mut delete = connection.prepare_cached(
+        "DELETE FROM runs WHERE run = ?1 AND attempt = ?2 AND outcome = ?3 AND outcome <> ?4",
+    )?;
+    let gone = delete.execute((record.run.as_str(), record.attempt, lost, record.outcome.as_str()))?;
+    Ok(gone > 0 && insert_run(connection, record)?)
+}
+
+fn insert_run(connection: &Connection, record: &RunRecord) -> rusqlite::Result<bool> {
     let mut insert = connection.prepare_cached(
         "INSERT INTO runs (run, attempt, job, began, node, session, slot, claimed, started, ended, outcome,
                            exit_status, signal, message, command, cut, head, tail)

@@ -91,6 +91,43 @@ pub(crate) async fn a_run_appended_twice_is_there_once<S: RunLog>(log: &S) {
     assert_eq!(all, [record("a", 2, Outcome::Failed), first], "what was recorded first stays");
 }
 
+pub(crate) async fn a_lost_run_is_superseded_by_its_true_record<S: RunLog>(log: &S) {
+    for (second, outcome) in (0..).zip(&Outcome::ALL[..4]) {
+        let mut lost = record("a", second, Outcome::Lost);
+        (lost.started, lost.exit_status) = (None, None);
+        lost.output = Output { head: vec![0xff; 3], cut: 9, tail: b"lost".to_vec() };
+        let mut told = record("a", second, *outcome);
+        told.output = Output { head: vec![0xfe; 3 << 20], cut: 1, tail: b"told".to_vec() };
+        append(log, [lost.clone()], KEEP).await;
+        assert_eq!(log.output(&lost.run, 0).await.unwrap().as_ref(), Some(&lost.output));
+        append(log, [told.clone()], KEEP).await;
+        assert!(log.output(&told.run, 0).await.unwrap().as_ref() == Some(&told.output));
+        // It comes once more, in any order, and changes nothing.
+        append(log, [lost.clone(), told.clone(), lost.clone()], KEEP).await;
+        let found = log.output(&told.run, 0).await.unwrap();
+        assert!(found.as_ref() == Some(&told.output), "{outcome}");
+        told.output = Output::default();
+        assert_eq!(log.find(&told.run, 0).await.unwrap(), Some(told), "{outcome}");
+    }
+    assert_eq!(seconds(log, Some("a")).await, [3, 2, 1, 0], "each is there once");
+}
+
+pub(crate) async fn a_lost_run_and_its_true_record_in_one_call_leave_the_true_one<S: RunLog>(log: &S) {
+    let (lost, told) = (record("a", 1, Outcome::Lost), record("a", 1, Outcome::Failed));
+    append(log, [lost.clone(), told.clone(), lost], KEEP).await;
+    assert_eq!(runs(log, Some("a"), true).await, [told]);
+}
+
+pub(crate) async fn a_superseded_record_counts_once<S: RunLog>(log: &S) {
+    let keep = History { succeeded: 2, failed: 2 };
+    append(log, (0..2).map(|second| record("a", second, Outcome::Lost)), keep).await;
+    append(log, [record("a", 1, Outcome::Succeeded)], keep).await;
+    append(log, [record("a", 2, Outcome::Failed)], keep).await;
+    assert_eq!(seconds(log, Some("a")).await, [2, 1, 0], "two failed, one succeeded");
+    append(log, [record("a", 3, Outcome::Failed)], keep).await;
+    assert_eq!(seconds(log, Some("a")).await, [3, 2, 1]);
+}
+
 pub(crate) async fn attempts_of_a_run_are_records_of_their_own<S: RunLog>(log: &S) {
     let first = record("a", 1, Outcome::Failed);
     let mut second = record("a", 1, Outcome::Succeeded);

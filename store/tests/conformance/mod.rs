@@ -106,6 +106,9 @@ macro_rules! log_cases {
             log:
                 every_field_comes_back
                 a_run_appended_twice_is_there_once
+                a_lost_run_is_superseded_by_its_true_record
+                a_lost_run_and_its_true_record_in_one_call_leave_the_true_one
+                a_superseded_record_counts_once
                 attempts_of_a_run_are_records_of_their_own
                 runs_come_newest_start_first
                 pages_go_through_all_runs

@@ -1,0 +1,66 @@
+//! What is removed when a job has more records than it keeps. What is removed by age, the server removes.
+
+use futures::TryStreamExt;
+use model::JobName;
+use model::hash::stable_hash;
+use model::job::History;
+use model::run::Outcome;
+use mongodb::bson::{Document, doc};
+use mongodb::error::Result;
+
+use super::{Collections, document, schema};
+use crate::log::KEPT_SKIPS;
+
+/// How many records are removed at once.
+const BATCH: i64 = 500;
+
+/// Whether this is the record of its job after which the oldest are removed: every one where few are kept, one in
+/// `kept / 10` otherwise. The hash decides, so that no process has to count, and jobs take turns.
+pub(super) fn is_due(record: &str, kept: u32) -> bool {
+    stable_hash(&[record]).is_multiple_of(u64::from(kept / 10).max(1))
+}
+
+/// Removes the oldest records of a job beyond what is kept. Documents of the replaced system have no outcome and stay.
+pub(super) async fn forget_runs(of: &Collections, job: &JobName, keep: History) -> Result<()> {
+    let (succeeded, others) = Outcome::ALL.split_at(1);
+    for (outcomes, kept) in [(succeeded, keep.succeeded), (others, keep.failed)] {
+        let outcomes: Vec<_> = outcomes.iter().map(|outcome| outcome.as_str()).collect();
+        loop {
+            let all = of.log.find(doc! { "jobName": job.as_str(), "outcome": { "$in": &outcomes } });
+            let old = all.sort(schema::newest_first()).skip(kept.into()).limit(BATCH);
+            let old = old.projection(doc! { "outcome": 1, "outputChunks": 1 }).await?;
+            let old: Vec<Document> = old.try_collect().await?;
+            if old.is_empty() {
+                break;
+            }
+            // First the chunks: should this end in between, the next one finds the records again.
+            remove_chunks(of, &old).await?;
+            let ids: Vec<_> = old.iter().filter_map(|log| log.get("_id").cloned()).collect();
+            of.log.delete_many(doc! { "_id": { "$in": ids } }).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the chunks of documents, of which `_id`, `outcome` and `outputChunks` are enough.
+pub(super) async fn remove_chunks(of: &Collections, logs: &[Document]) -> Result<()> {
+    let ids: Vec<_> = logs.iter().flat_map(document::chunk_ids).collect();
+    if !ids.is_empty() {
+        of.output.delete_many(doc! { "_id": { "$in": ids } }).await?;
+    }
+    Ok(())
+}
+
+/// Removes the oldest skipped slots of a job beyond what is kept.
+pub(super) async fn forget_skips(of: &Collections, job: &JobName) -> Result<()> {
+    loop {
+        let old = of.slots.find(doc! { "jobName": job.as_str() }).sort(schema::latest_first());
+        let old = old.skip(KEPT_SKIPS.into()).limit(BATCH).projection(doc! { "_id": 1 }).await?;
+        let old: Vec<Document> = old.try_collect().await?;
+        if old.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<_> = old.iter().filter_map(|slot| slot.get("_id").cloned()).collect();
+        of.slots.delete_many(doc! { "_id": { "$in": ids } }).await?;
+    }
+}
