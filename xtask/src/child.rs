@@ -48,6 +48,17 @@ impl Children {
         let Self { runtime, shutdown } = self;
         runtime.block_on(run(command, shutdown.requested(), shown))
     }
+
+    /// Waits that long, or until we are asked to end.
+    pub(crate) fn pause(&mut self, time: Duration) -> Result<(), Interrupted> {
+        let Self { runtime, shutdown } = self;
+        runtime.block_on(async {
+            tokio::select! {
+                () = tokio::time::sleep(time) => Ok(()),
+                signal = shutdown.requested() => Err(Interrupted(signal)),
+            }
+        })
+    }
 }
 
 async fn run(

@@ -1,10 +1,11 @@
-//! Developer commands: `cargo xtask test`, `crdgen`, `bench`.
+//! Developer commands: `cargo xtask test`, `tools`, `crdgen`, `bench`.
 
 mod bench;
 mod child;
 mod crdgen;
 mod layers;
 mod results;
+mod servers;
 mod stages;
 mod tools;
 
@@ -33,6 +34,12 @@ enum Command {
     /// Fetches what the tests need. Each stage says what it does and how long it took; the last lines are the test
     /// runners' own results, and a list of what was not run.
     Test(stages::Arguments),
+    /// Fetch and build the real components that tests need: etcd, a server that speaks MongoDB's protocol, and a
+    /// stand-in of the worker of the replaced system
+    ///
+    /// They go into `$CRONTAB_TOOLS`, or else `$XDG_CACHE_HOME/crontab/tools`, usually `~/.cache/crontab/tools`. What
+    /// is there in the pinned version stays. Needs Go and Python.
+    Tools,
     /// Write crds/nodecronjobs.yaml and docs/reference.md from the types in crds/
     Crdgen {
         /// Write nothing; fail and show the difference if they are not up to date
@@ -51,6 +58,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Test(arguments) => stages::run(&arguments),
+        Command::Tools => child::Children::new().and_then(|mut children| tools::fill(&mut children)),
         Command::Crdgen { check } => crdgen::run(check),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Stamp { file, label } => bench::stamp(&file, &label),

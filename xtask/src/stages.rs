@@ -8,11 +8,12 @@ use clap::ValueEnum;
 
 use crate::child::{Children, Interrupted};
 use crate::results::Results;
+use crate::servers::{self, TestProgram};
 use crate::{crdgen, layers, root, tools};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Only what needs no server and no tool that would have to be fetched
+    /// Only what needs no server and no tool that would have to be fetched; what is left out is named at the end
     #[arg(long)]
     fast: bool,
     /// Leave a stage out; it is named at the end as not run
@@ -38,6 +39,8 @@ enum Stage {
     Clippy,
     /// The documentation of the code builds without warnings
     Docs,
+    /// Fetch and build the real components that tests need, as `cargo xtask tools`
+    Tools,
     /// Compile all programs and tests
     Build,
     /// All tests, documentation tests included
@@ -53,6 +56,7 @@ impl Stage {
     fn slow(self) -> Option<&'static str> {
         match self {
             Self::Dependencies => Some("--fast: it may have to build cargo-deny"),
+            Self::Tools => Some("--fast: it may have to build etcd"),
             Self::Fmt
             | Self::Layers
             | Self::Generated
@@ -63,8 +67,13 @@ impl Stage {
         }
     }
 
-    /// Does it; what test programs say goes into `results`.
-    fn run(self, children: &mut Children, results: &mut Results) -> anyhow::Result<()> {
+    /// Does it; what test programs say goes into `results`. The test programs `left_out` are not run.
+    fn run(
+        self,
+        children: &mut Children,
+        results: &mut Results,
+        left_out: &[TestProgram],
+    ) -> anyhow::Result<()> {
         let mut cargo = |arguments: &[&str], env: &[(&str, &str)], shown: &mut dyn FnMut(&str) -> bool| {
             let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
             command.args(arguments).envs(env.iter().copied()).current_dir(root());
@@ -92,11 +101,29 @@ impl Stage {
                     all,
                 )
             }
+            Self::Tools => tools::fill(children),
             Self::Build => cargo(&["test", "--workspace", "--no-run", "--locked"], &[], all),
             Self::Tests => {
-                let format = "--message-format=json-render-diagnostics";
-                let arguments = ["test", "--workspace", "--no-fail-fast", "--locked", format];
-                cargo(&arguments, &[], &mut |line| results.read(line))
+                let base = [
+                    "test",
+                    "--workspace",
+                    "--no-fail-fast",
+                    "--locked",
+                    "--message-format=json-render-diagnostics",
+                ];
+                let mut read = |line: &str| results.read(line);
+                if left_out.is_empty() {
+                    return cargo(&base, &[], &mut read);
+                }
+                // Which test programs to run can only be said by naming each.
+                let programs = servers::test_programs()?;
+                let mut arguments = [&base[..], &["--lib", "--bins"]].concat();
+                for program in programs.iter().filter(|program| !left_out.contains(program)) {
+                    arguments.extend(["--test", &program.name]);
+                }
+                let tests = cargo(&arguments, &[], &mut read);
+                let documentation = cargo(&[&base[..], &["--doc"]].concat(), &[], &mut read);
+                tests.and(documentation)
             }
         }
     }
@@ -129,8 +156,20 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             continue;
         }
         println!("=== {}", stage.name());
+        let mut left_out = Vec::new();
+        if stage == Stage::Tests {
+            let why = match (arguments.fast, failed.contains(&Stage::Tools)) {
+                (true, _) => Some("--fast: it needs servers"),
+                (_, true) => Some("it needs servers, and the stage tools failed"),
+                _ => None,
+            };
+            if let Some(why) = why {
+                left_out = servers::needing()?;
+                not_run.extend(left_out.iter().map(|program| format!("{program}: {why}")));
+            }
+        }
         let stage_begun = Instant::now();
-        let outcome = stage.run(&mut children, &mut results);
+        let outcome = stage.run(&mut children, &mut results, &left_out);
         let time = seconds(stage_begun.elapsed());
         match outcome {
             Ok(()) => {

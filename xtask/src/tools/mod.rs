@@ -1,0 +1,124 @@
+//! Programs that the tests need and a fresh machine does not have: the real components, and cargo-deny. They are made
+//! once, into a folder outside of the checkout, in the versions pinned here.
+//!
+//! A **stamp** is a file that says what a program was made from. It is written when all else of the program is in its
+//! place, so a program without the right stamp is made anew: after a change of a pin, and after a build that was cut
+//! short.
+
+mod deny;
+mod folder;
+mod go;
+mod python;
+
+use std::time::Instant;
+
+use anyhow::bail;
+
+pub(crate) use deny::deny;
+use folder::Folder;
+
+use crate::child::{Children, Interrupted};
+
+// A change of a pin makes the program anew at the next run.
+const CARGO_DENY: &str = "0.20.2";
+const ETCD: &str = "v3.6.16";
+const SECANTUS: &str = "0.7.0b3";
+const PYMONGO: &str = "4.20.0";
+/// What etcd's modules ask for.
+const GO_AT_LEAST: (u32, u32) = (1, 26);
+/// What the `PyMongo` above asks for.
+const PYTHON_AT_LEAST: (u32, u32) = (3, 11);
+
+/// How one program is made.
+#[derive(Clone, Copy, Debug)]
+enum Tool {
+    /// From a published Go module: the package that is its program, and its version.
+    Module { name: &'static str, package: &'static str, version: &'static str },
+    /// From Go sources in the checkout.
+    Sources { name: &'static str, folder: &'static str },
+    /// The server that speaks MongoDB's protocol, from Python packages.
+    Secantus,
+}
+
+const TOOLS: &[Tool] = &[
+    Tool::Module { name: "etcd", package: "go.etcd.io/etcd/server/v3", version: ETCD },
+    Tool::Module { name: "etcdctl", package: "go.etcd.io/etcd/etcdctl/v3", version: ETCD },
+    Tool::Sources { name: "legacy-worker", folder: "e2e/legacy-worker" },
+    Tool::Secantus,
+];
+
+impl Tool {
+    /// The file in `bin`.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Module { name, .. } | Self::Sources { name, .. } => name,
+            Self::Secantus => python::PROGRAM,
+        }
+    }
+
+    fn stamp(self) -> anyhow::Result<String> {
+        Ok(match self {
+            Self::Module { package, version, .. } => format!("{package}@{version}"),
+            Self::Sources { folder, .. } => go::stamp_of_sources(folder)?,
+            Self::Secantus => python::stamp(),
+        })
+    }
+
+    /// Puts the program into `bin`; the stamp is the caller's. Returns what to say of it.
+    fn make(self, folder: &Folder, children: &mut Children) -> anyhow::Result<String> {
+        match self {
+            Self::Module { name, package, version } => go::module(folder, children, name, package, version),
+            Self::Sources { name, folder: sources } => go::sources(folder, children, name, sources),
+            Self::Secantus => python::make(folder, children),
+        }
+    }
+}
+
+/// What to do about a program that is not there: the command where it is known, else in words.
+fn how_to_get(debian: &[&str], elsewhere: &str) -> String {
+    let here = std::path::Path::new("/etc/debian_version").exists() && rustix::process::getuid().is_root();
+    if here {
+        format!("run: apt-get update && apt-get install --yes {}", debian.join(" "))
+    } else {
+        elsewhere.to_owned()
+    }
+}
+
+/// Makes sure that the folder holds all that the tests need. One that can't be made keeps none of the others away.
+pub(crate) fn fill(children: &mut Children) -> anyhow::Result<()> {
+    let folder = Folder::lock(children)?;
+    let mut failed = Vec::new();
+    for (number, tool) in TOOLS.iter().copied().enumerate() {
+        let name = tool.name();
+        let place = format!("{} of {}: {name}", number + 1, TOOLS.len());
+        let stamp = tool.stamp()?;
+        if folder.has(name, &stamp) {
+            println!("{place} is there: {stamp}");
+            continue;
+        }
+        println!("{place} is made from {stamp}");
+        let begun = Instant::now();
+        folder.forget(name)?;
+        match tool.make(&folder, children) {
+            Ok(what) => {
+                folder.keep(name, &stamp)?;
+                println!("{place}: {what}, in {:.0} s", begun.elapsed().as_secs_f64());
+            }
+            Err(why) if why.is::<Interrupted>() => return Err(why),
+            Err(why) => {
+                println!("{place}: FAILED: {why:#}");
+                failed.push(name);
+            }
+        }
+    }
+    println!("{} of {} programs are in {}", TOOLS.len() - failed.len(), TOOLS.len(), folder.bin().display());
+    for variable in ["ETCD_ENDPOINTS", "MONGODB_URI"] {
+        if std::env::var_os(variable).is_some() {
+            println!("{variable} is set: tests that need no more than a server use that one");
+        }
+    }
+    if failed.is_empty() {
+        return Ok(());
+    }
+    bail!("{} could not be made; above is why, and what to do. Then: cargo xtask tools", failed.join(" and "))
+}
