@@ -15,7 +15,7 @@ pub struct EtcdArgs {
     /// What all keys of the tree begin with
     #[arg(long, env = "ETCD_PREFIX", value_name = "PREFIX", default_value = "/cron")]
     pub etcd_prefix: String,
-    /// File with the certificates (PEM) by which etcd's own is trusted; the system's unless given
+    /// File with the certificates (PEM) by which etcd's own is trusted; needed for https
     #[arg(long, env = "ETCD_CACERT", value_name = "FILE")]
     pub etcd_cacert: Option<PathBuf>,
     /// File with the client certificate (PEM) to show to etcd

@@ -11,6 +11,7 @@
 //! Not here: what to do when (`model::decide`), and doing it (`worker`).
 
 pub mod embedded;
+pub mod etcd;
 pub mod log;
 pub mod mongo;
 pub mod protocol;
