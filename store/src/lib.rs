@@ -6,7 +6,7 @@
 //! in [`protocol`], as transactions on any tree.
 //!
 //! Backends: [`embedded`] keeps both in one SQLite file for one machine; [`mongo`] is the log
-//! for any number of them.
+//! for any number of them, and [`spool`] keeps on disk what such a log can't take now.
 //!
 //! Not here: what to do when (`model::decide`), and doing it (`worker`).
 
@@ -15,6 +15,7 @@ pub mod etcd;
 pub mod log;
 pub mod mongo;
 pub mod protocol;
+pub mod spool;
 pub mod tree;
 
 pub use log::{LogEntry, LogError, RunLog, RunQuery};

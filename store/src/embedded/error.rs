@@ -84,7 +84,7 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    pub(super) fn of_folder(folder: &Path, source: io::Error) -> Self {
+    pub(crate) fn of_folder(folder: &Path, source: io::Error) -> Self {
         let folder = folder.to_owned();
         match source.kind() {
             io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly(folder),
@@ -94,7 +94,7 @@ impl OpenError {
         }
     }
 
-    pub(super) fn of_file(file: &Path, source: rusqlite::Error) -> Self {
+    pub(crate) fn of_file(file: &Path, source: rusqlite::Error) -> Self {
         let file = file.to_owned();
         let folder = file.parent().unwrap_or(&file);
         match source.sqlite_error_code() {
@@ -108,7 +108,7 @@ impl OpenError {
 
 /// Why a request was not done, for either trait.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     NoSpace(rusqlite::Error),
     Unavailable(Box<dyn std::error::Error + Send + Sync>),
     Closed,
@@ -116,7 +116,7 @@ pub(super) enum Failure {
 
 impl Failure {
     /// Reads what SQLite reports for a request on the file in `folder`.
-    pub(super) fn of(error: rusqlite::Error, folder: &Path) -> Self {
+    pub(crate) fn of(error: rusqlite::Error, folder: &Path) -> Self {
         if lacks_space(&error, folder) { Self::NoSpace(error) } else { Self::Unavailable(error.into()) }
     }
 }
@@ -125,7 +125,7 @@ impl Failure {
 ///
 /// SQLite has a code for a full disk, but reports a quota, and a full disk in some places, as a plain failure to write.
 /// Then a small file tells. A failed sync is never taken for this: what it wrote could still be found after a crash.
-pub(super) fn lacks_space(error: &rusqlite::Error, folder: &Path) -> bool {
+pub(crate) fn lacks_space(error: &rusqlite::Error, folder: &Path) -> bool {
     let Some(failure) = error.sqlite_error() else { return false };
     match failure.code {
         ErrorCode::DiskFull => true,

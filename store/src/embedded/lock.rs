@@ -16,7 +16,7 @@ const FILE: &str = "lock";
 const RETRY: Duration = Duration::from_millis(20);
 
 /// Creates the folder if need be, for this user alone, and locks it. Where another process has it, that is waited for.
-pub(super) fn acquire(folder: &Path, wait: Duration) -> Result<File, OpenError> {
+pub(crate) fn acquire(folder: &Path, wait: Duration) -> Result<File, OpenError> {
     let failed = |error| OpenError::of_folder(folder, error);
     create(folder).map_err(failed)?;
     let path = folder.join(FILE);

@@ -12,12 +12,12 @@
 //!
 //! Not here: several processes on one tree. That is what etcd and MongoDB are for.
 
-mod error;
+pub(crate) mod error;
 mod follow;
 mod history;
-mod lock;
+pub(crate) mod lock;
 mod reader;
-mod schema;
+pub(crate) mod schema;
 mod txn;
 mod writer;
 
@@ -75,7 +75,8 @@ impl Embedded {
         let file = folder.join(schema::FILE);
         let failed = |error| OpenError::of_file(&file, error);
         let hub = Arc::new(Hub::new());
-        let (requests, mut writer) = Writer::new(schema::open(&file)?, folder, Arc::clone(&hub));
+        let (requests, mut writer) =
+            Writer::new(schema::open(&file, &schema::FORMAT)?, folder, Arc::clone(&hub));
         writer.end_leases().map_err(failed)?;
         let (queries, reader) = Reader::new(schema::connect(&file, Use::Read).map_err(failed)?, folder);
         let threads = vec![

@@ -21,7 +21,7 @@ const TEXT_BYTES: usize = 64 << 10;
 const CHUNK_BYTES: usize = 1 << 20;
 
 /// How much longer than its record a chunk is kept: the server removes both at moments of its own.
-const CHUNK_STAYS: Duration = Duration::from_secs(3600);
+const CHUNK_STAYS: Duration = Duration::from_hours(1);
 
 /// The `_id` of an attempt's record.
 pub(super) fn id(run: &RunId, attempt: u32) -> String {
@@ -41,9 +41,9 @@ pub(super) fn of_run(record: &RunRecord, retention: Option<Duration>) -> (Docume
     let chunks: Vec<_> = bytes.chunks(CHUNK_BYTES).collect();
     let expiry = |stays| retention.map(|kept| DateTime::from_millis((record.ended + kept + stays).0));
     let id = id(&record.run, record.attempt);
-    let text = RunRecord { output: shown(&record.output), ..without_output(record) };
     let LegacyLog { job_name, command, err, output, plan_time, schedule_time, start_time, end_time } =
-        LegacyLog::from(&text);
+        LegacyLog::from(record);
+    let output = shown(&record.output).map_or(output, |part| part.to_text());
     let mut log = doc! {
         "_id": &id,
         "jobName": job_name,
@@ -86,43 +86,19 @@ fn count(length: usize) -> i64 {
     i64::try_from(length).unwrap_or(i64::MAX)
 }
 
-fn without_output(record: &RunRecord) -> RunRecord {
-    RunRecord {
-        run: record.run.clone(),
-        attempt: record.attempt,
-        job: record.job.clone(),
-        command: record.command.clone(),
-        node: record.node.clone(),
-        session: record.session.clone(),
-        slot: record.slot,
-        claimed: record.claimed,
-        started: record.started,
-        ended: record.ended,
-        outcome: record.outcome,
-        exit_status: record.exit_status,
-        signal: record.signal,
-        message: record.message.clone(),
-        output: Output::default(),
-    }
-}
-
-/// What the document's text is made of.
-fn shown(output: &Output) -> Output {
+/// The part of an output that the document shows, where all of it is too much.
+fn shown(output: &Output) -> Option<Output> {
     let Output { head, cut, tail } = output;
     let length = head.len() + tail.len();
     if length <= TEXT_BYTES {
-        return output.clone();
+        return None;
     }
     let half = TEXT_BYTES / 2;
     let first = &head[..head.len().min(half)];
-    // The end is in the tail, if there is one and it is long enough.
-    let last = if tail.is_empty() {
-        &head[head.len().saturating_sub(half)..]
-    } else {
-        &tail[tail.len().saturating_sub(half)..]
-    };
+    let end = if tail.is_empty() { head } else { tail };
+    let last = &end[end.len().saturating_sub(half)..];
     let left_out = u64::try_from(length - first.len() - last.len()).unwrap_or(u64::MAX);
-    Output { head: first.to_vec(), cut: cut.saturating_add(left_out), tail: last.to_vec() }
+    Some(Output { head: first.to_vec(), cut: cut.saturating_add(left_out), tail: last.to_vec() })
 }
 
 /// The `_id` of a chunk. A lost run's are named apart, so that those of the true record never meet them.

@@ -14,7 +14,7 @@ mod error;
 mod retention;
 mod schema;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -113,7 +113,7 @@ impl MongoLog {
         let to = self.prepared().await?;
         let retention = self.shared.target.retention;
         let (mut logs, mut chunks, mut slots) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut runs, mut skips) = (HashMap::new(), HashMap::new());
+        let (mut runs, mut skips) = (HashMap::new(), HashSet::new());
         for entry in &entries {
             match entry {
                 LogEntry::Run { record, keep } => {
@@ -127,7 +127,7 @@ impl MongoLog {
                 LogEntry::Skipped(record) => {
                     slots.push(document::of_skip(record, retention));
                     if retention::is_due(&record.skipped.from.0.0.to_string(), KEPT_SKIPS) {
-                        skips.insert(&record.job, ());
+                        skips.insert(&record.job);
                     }
                 }
             }
@@ -140,7 +140,7 @@ impl MongoLog {
         for (job, keep) in runs {
             retention::forget_runs(to, job, keep).await?;
         }
-        for job in skips.into_keys() {
+        for job in skips {
             retention::forget_skips(to, job).await?;
         }
         Ok(())
