@@ -1,6 +1,7 @@
 //! One server that speaks MongoDB's protocol.
 
 use std::net::TcpStream;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
@@ -22,10 +23,13 @@ pub struct MongoOptions {
 /// A write that it has acknowledged survives a kill only if it was asked to be journalled.
 #[derive(Debug)]
 pub struct Mongo {
+    // Before its folder, so that it ends before that goes away.
+    process: Option<Process>,
     folder: TempDir,
     port: u16,
     options: MongoOptions,
-    process: Option<Process>,
+    /// The files of its certificate and the key.
+    tls: Option<(PathBuf, PathBuf)>,
 }
 
 impl Mongo {
@@ -36,8 +40,17 @@ impl Mongo {
 
     /// As [`Self::start`].
     pub fn start_with(options: MongoOptions) -> Self {
+        Self::start_as(options, None)
+    }
+
+    /// As [`Self::start`], but it speaks TLS alone, with the certificate and the key in these files.
+    pub fn start_with_tls(certificate: &Path, key: &Path) -> Self {
+        Self::start_as(MongoOptions::default(), Some((certificate.to_owned(), key.to_owned())))
+    }
+
+    fn start_as(options: MongoOptions, tls: Option<(PathBuf, PathBuf)>) -> Self {
         let folder = tempfile::Builder::new().prefix("mongo-").tempdir().expect("a temporary folder");
-        let mut mongo = Self { folder, port: free_port(), options, process: None };
+        let mut mongo = Self { process: None, folder, port: free_port(), options, tls };
         mongo.start_again(options);
         mongo
     }
@@ -81,6 +94,9 @@ impl Mongo {
         }
         if self.options.auth {
             command.arg("--auth");
+        }
+        if let Some((certificate, key)) = &self.tls {
+            command.arg("--tls-cert-file").arg(certificate).arg("--tls-key-file").arg(key);
         }
         let mut process = Process::start("the MongoDB server", &mut command, &self.folder.path().join("log"));
         until("the MongoDB server to listen", || {

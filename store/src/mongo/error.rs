@@ -31,6 +31,8 @@ enum Told {
         "the MongoDB server refuses the user or the password; check both, and the option authSource, in the URI"
     )]
     User(#[source] Error),
+    #[error("the TLS options in the MongoDB URI can't be used; check the files that they name")]
+    Tls(#[source] Error),
     #[error(
         "the user in the MongoDB URI may not do this; grant it the role readWrite on the database `{database}`"
     )]
@@ -65,6 +67,9 @@ impl Trouble {
             Self::Index { index, source } => Told::Index { index, database, source },
             Self::Driver(source) if is_refused(&source) => return LogError::Refused(source.into()),
             Self::Driver(source) if codes(&source).contains(&13) => Told::Role { database, source },
+            Self::Driver(source) if matches!(source.kind.as_ref(), ErrorKind::InvalidTlsConfig { .. }) => {
+                Told::Tls(source)
+            }
             Self::Driver(source) if is_unconfirmed(&source) => Told::Majority(source),
             Self::Driver(source) => Told::Other(source),
         };

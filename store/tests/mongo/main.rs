@@ -6,7 +6,9 @@
 #[allow(dead_code, unused_imports, unused_macros, reason = "the cases of the tree are for other backends")]
 mod conformance;
 
+mod documents;
 mod server;
+mod servers;
 
 mod suite {
     use crate::conformance::{Fixture, log_cases};
