@@ -1,7 +1,7 @@
 //! The thread that owns the spool's file.
 //!
 //! What has queued up while the disk was busy is done in one transaction and synced once. Should that fail, each request
-//! is tried alone, so that none suffers from another, and on a full disk what makes room still passes.
+//! is tried alone, so that none suffers from another.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -13,6 +13,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
 use super::entry::{self, Dropped, Totals};
+use super::reserve::Reserve;
 use super::status::State;
 use crate::embedded::error::{Failure, lacks_space};
 
@@ -22,7 +23,10 @@ const BATCH: usize = 256;
 /// How often dropped entries are told at most.
 const TOLD_EVERY: Duration = Duration::from_mins(1);
 
-/// How many unused pages (of 4 KiB) are given back to the file system after a commit at most.
+/// How many unused pages (of 4 KiB) the file keeps for what comes next.
+const KEPT_PAGES: u32 = 1024;
+
+/// How many are given back to the file system at once at most.
 const FREED_PAGES: u32 = 512;
 
 /// Something to do in a transaction.
@@ -30,12 +34,16 @@ trait Task: Send {
     /// Does it. The transaction may still fail; then this is called again.
     fn run(&mut self, connection: &Connection) -> rusqlite::Result<()>;
 
+    /// Whether it makes room, and so may use the reserve.
+    fn frees(&self) -> bool;
+
     /// Says that what [`Task::run`] did last is durable, or why nothing is.
     fn answer(self: Box<Self>, outcome: Result<(), Failure>);
 }
 
 struct Work<F, T> {
     run: F,
+    frees: bool,
     done: Option<T>,
     reply: oneshot::Sender<Result<T, Failure>>,
 }
@@ -50,8 +58,12 @@ where
         Ok(())
     }
 
+    fn frees(&self) -> bool {
+        self.frees
+    }
+
     fn answer(self: Box<Self>, outcome: Result<(), Failure>) {
-        let Self { done, reply, run: _ } = *self;
+        let Self { done, reply, .. } = *self;
         // Nobody listens any more when the caller's future was dropped.
         let _ = reply.send(outcome.map(|()| done.expect("what was committed has run")));
     }
@@ -67,8 +79,24 @@ impl Requests {
         &self,
         work: impl Fn(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, Failure> {
+        self.ask(work, false).await
+    }
+
+    /// The same for work that makes room: the last space of a full disk is kept for it.
+    pub(super) async fn free(
+        &self,
+        work: impl Fn(&Connection) -> rusqlite::Result<()> + Send + 'static,
+    ) -> Result<(), Failure> {
+        self.ask(work, true).await
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        run: impl Fn(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        frees: bool,
+    ) -> Result<T, Failure> {
         let (reply, answer) = oneshot::channel();
-        let task = Box::new(Work { run: work, done: None, reply });
+        let task = Box::new(Work { run, frees, done: None, reply });
         self.0.send(task).await.map_err(|_| Failure::Closed)?;
         answer.await.map_err(|_| Failure::Closed)?
     }
@@ -79,6 +107,7 @@ pub(super) struct Owner {
     connection: Connection,
     queue: mpsc::Receiver<Box<dyn Task>>,
     folder: PathBuf,
+    reserve: Reserve,
     state: Arc<State>,
     untold: Dropped,
     told: Option<Instant>,
@@ -95,8 +124,9 @@ impl Owner {
         lock: File,
     ) -> rusqlite::Result<(Requests, Self)> {
         let (requests, queue) = mpsc::channel(4 * BATCH);
-        let mut owner =
-            Self { connection, queue, folder, state, untold: Dropped::default(), told: None, _lock: lock };
+        let reserve = Reserve::of(&folder);
+        let untold = Dropped::default();
+        let mut owner = Self { connection, queue, folder, reserve, state, untold, told: None, _lock: lock };
         let totals = entry::totals(&owner.connection)?;
         owner.state.has(totals);
         if totals.refused > 0 {
@@ -116,26 +146,51 @@ impl Owner {
         let mut tasks = Vec::with_capacity(BATCH);
         while self.queue.blocking_recv_many(&mut tasks, BATCH) > 0 {
             self.serve(std::mem::take(&mut tasks));
-            self.give_back();
+            self.give_back(KEPT_PAGES);
         }
     }
 
     fn serve(&mut self, mut tasks: Vec<Box<dyn Task>>) {
-        let Err(error) = self.commit(&mut tasks) else {
-            for task in tasks {
-                task.answer(Ok(()));
-            }
-            return;
-        };
-        tracing::warn!(error = &error as &dyn std::error::Error, "a commit to the spool failed");
-        if lacks_space(&error, &self.folder) {
-            // Copied into the file, the log starts over in the space that it has.
-            let _ = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(()));
+        if self.reserve.keep() {
+            let Err(error) = self.commit(&mut tasks) else {
+                for task in tasks {
+                    task.answer(Ok(()));
+                }
+                return;
+            };
+            tracing::warn!(error = &error as &dyn std::error::Error, "a commit to the spool failed");
         }
         for mut task in tasks {
-            let outcome = self.commit(slice::from_mut(&mut task));
+            let outcome = self.do_alone(&mut task);
             task.answer(outcome.map_err(|error| Failure::of(error, &self.folder)));
         }
+    }
+
+    /// Does one task. One that makes room may use the reserve; others wait until that is back.
+    fn do_alone(&mut self, task: &mut Box<dyn Task>) -> rusqlite::Result<()> {
+        if task.frees() {
+            let outcome = self.commit(slice::from_mut(task));
+            if !matches!(&outcome, Err(error) if lacks_space(error, &self.folder)) {
+                return outcome;
+            }
+            self.reserve.release();
+            self.checkpoint();
+            self.commit(slice::from_mut(task))?;
+            self.give_back(0);
+            self.checkpoint();
+            Ok(())
+        } else if self.reserve.keep() {
+            self.commit(slice::from_mut(task))
+        } else {
+            let full = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
+            Err(rusqlite::Error::SqliteFailure(full, Some("the last space is kept for shipping".to_owned())))
+        }
+    }
+
+    /// Copies the write-ahead log into the file, as far as there is space, and shortens it.
+    fn checkpoint(&self) {
+        // What fails here is done by a later one.
+        let _ = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()));
     }
 
     /// Does all of the tasks, or none, and keeps to the limit.
@@ -166,8 +221,8 @@ impl Owner {
         }
     }
 
-    /// Gives unused pages back in small steps. What fails here is tried again after the next commit.
-    fn give_back(&self) {
+    /// Gives unused pages back, but keeps some, in small steps. What fails here is tried again after the next commit.
+    fn give_back(&self, kept: u32) {
         let vacuum = || {
             let mut vacuum =
                 self.connection.prepare_cached(&format!("PRAGMA incremental_vacuum({FREED_PAGES})"))?;
@@ -176,7 +231,7 @@ impl Owner {
             Ok::<_, rusqlite::Error>(())
         };
         let free = || self.connection.query_row("PRAGMA freelist_count", (), |row| row.get::<_, u32>(0));
-        if matches!(free(), Ok(free) if free > 2 * FREED_PAGES)
+        if matches!(free(), Ok(free) if free > kept)
             && let Err(error) = vacuum()
         {
             tracing::debug!(error = &error as &dyn std::error::Error, "unused space could not be given back");

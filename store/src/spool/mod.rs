@@ -13,6 +13,7 @@
 mod entry;
 mod error;
 mod file;
+mod reserve;
 mod ship;
 mod status;
 
@@ -71,7 +72,10 @@ impl<L: RunLog> Spool<L> {
     pub fn open(folder: &Path, limit_bytes: u64, inner: L) -> Result<Self, OpenError> {
         let lock = lock::acquire(folder, LOCK_WAIT)?;
         let path = folder.join(FILE);
-        let connection = schema::open(&path, &FORMAT)?;
+        let connection = match schema::open(&path, &FORMAT) {
+            Err(FileError::NoSpace(_)) if reserve::release(folder) => schema::open(&path, &FORMAT)?,
+            opened => opened?,
+        };
         let state = Arc::new(State::new(limit_bytes));
         let (requests, owner) = Owner::new(connection, folder.to_owned(), Arc::clone(&state), lock)
             .map_err(|error| FileError::of_file(&path, error))?;

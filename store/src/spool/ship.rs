@@ -73,7 +73,7 @@ impl<L: RunLog> Shipper<L> {
         }
         match self.inner.append(entries).await {
             Ok(()) => {
-                self.requests.run(move |file| entry::remove(file, &ids)).await?;
+                self.requests.free(move |file| entry::remove(file, &ids)).await?;
                 self.state.shipped(shipped);
             }
             Err(LogError::Refused(why)) if shipped == 1 => {
