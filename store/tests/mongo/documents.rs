@@ -150,11 +150,11 @@ async fn documents_that_are_no_records_hide_no_others() {
 async fn output_is_kept_in_chunks_only_where_text_does_not_hold_it() {
     let place = server::any().await;
     let log = place.log();
-    let long = "0123456789abcdef".repeat(4096);
+    let full = "0123456789abcdef".repeat(4096);
     let cases: [(&str, Output, usize); 5] = [
         ("text", Output { head: b"caf\xc3\xa9\0".to_vec(), ..Output::default() }, 0),
-        ("as much text as fits", Output { head: long.clone().into_bytes(), ..Output::default() }, 0),
-        ("more", Output { head: (long + ".").into_bytes(), ..Output::default() }, 1),
+        ("as much text as fits", Output { head: full.clone().into_bytes(), ..Output::default() }, 0),
+        ("more", Output { head: (full + ".").into_bytes(), ..Output::default() }, 1),
         ("no text", Output { head: vec![0xff], ..Output::default() }, 1),
         ("a cut", Output { head: vec![b'h'; 1 << 20], cut: 77, tail: vec![b't'; (1 << 20) + 1] }, 3),
     ];

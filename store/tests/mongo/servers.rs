@@ -179,10 +179,7 @@ fn a_bad_uri_is_explained_without_its_password() {
         ("mongodb+srv://u:SECRET@name:1/", "port"),
     ];
     for (uri, part) in cases {
-        let error = match MongoLog::new(config(uri)) {
-            Ok(_) => panic!("{uri} was taken"),
-            Err(error) => error,
-        };
+        let Err(error) = MongoLog::new(config(uri)) else { panic!("{uri} was taken") };
         let text = format!("{error} {error:?}");
         assert!(text.to_lowercase().contains(&part.to_lowercase()), "{uri}: {text}");
         assert!(!text.contains("SECRET") && !text.contains("pass@"), "{uri}: {text}");

@@ -16,13 +16,15 @@ mod outages;
 mod world;
 
 mod suite {
+    use std::future::{Ready, ready};
+
     use crate::conformance::{Fixture, log_cases};
     use crate::world::{self, Shipped};
 
-    async fn open() -> Fixture<Shipped> {
+    fn open() -> Ready<Fixture<Shipped>> {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let spool = world::before_embedded(folder.path());
-        Fixture { store: Shipped(spool), _kept: Box::new(folder) }
+        ready(Fixture { store: Shipped(spool), _kept: Box::new(folder) })
     }
 
     log_cases!(crate::suite::open);
