@@ -74,11 +74,11 @@ impl Tool {
     }
 }
 
-/// What to do about a program that is not there: the command where it is known, else in words.
+/// What to do about a program that is not there: in words, and as a command where that is known.
 fn how_to_get(debian: &[&str], elsewhere: &str) -> String {
     let here = std::path::Path::new("/etc/debian_version").exists() && rustix::process::getuid().is_root();
     if here {
-        format!("run: apt-get update && apt-get install --yes {}", debian.join(" "))
+        format!("run: apt-get update && apt-get install --yes {}; or {elsewhere}", debian.join(" "))
     } else {
         elsewhere.to_owned()
     }
