@@ -10,11 +10,17 @@
 //! Not here: what is tested. That is beside each room, and for the whole system in `e2e/tests`.
 
 mod etcd;
+mod legacy;
 mod mongo;
 mod process;
+mod records;
 mod tools;
+mod worker;
 
 pub use etcd::{Etcd, EtcdOptions};
+pub use legacy::LegacyWorker;
 pub use mongo::{Mongo, MongoOptions};
 pub use process::{Process, free_port, until};
+pub use records::records;
 pub use tools::tool;
+pub use worker::{Worker, WorkerOptions, children, is_alive, peak_memory};

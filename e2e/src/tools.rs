@@ -1,6 +1,6 @@
 //! Where programs are found.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The path of a program that `cargo xtask tools` has put into the tools folder: `$CRONTAB_TOOLS`, or else
 /// `$XDG_CACHE_HOME/crontab/tools`, usually `~/.cache/crontab/tools`.
@@ -8,11 +8,10 @@ use std::path::{Path, PathBuf};
 /// # Panics
 /// If it is not there.
 pub fn tool(name: &str) -> PathBuf {
-    let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
-    let cache = || std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
-    let tools = std::env::var_os("CRONTAB_TOOLS")
-        .map(PathBuf::from)
-        .or_else(|| cache().map(|cache| cache.join("crontab/tools")))
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = || variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
+    let tools = variable("CRONTAB_TOOLS")
+        .or_else(|| Some(cache()?.join("crontab/tools")))
         .expect("neither CRONTAB_TOOLS nor HOME is set");
     let program = tools.join("bin").join(name);
     assert!(

@@ -1,0 +1,25 @@
+//! The log as somebody else's program reads it, with Python's driver.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::{Mongo, tool};
+
+/// Every document of the collection `log`, by job and slot.
+///
+/// # Panics
+/// If the server does not answer.
+pub fn records(mongo: &Mongo) -> Vec<Value> {
+    let server = tool("secantusd-py").canonicalize().expect("the server's file is there");
+    // The driver is in the environment that the server is in.
+    let output = Command::new(server.with_file_name("python"))
+        .arg("-c")
+        .arg(include_str!("records.py"))
+        .arg(mongo.uri())
+        .output()
+        .expect("python starts");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "the log can't be read: {}", String::from_utf8_lossy(&output.stderr));
+    text.lines().map(|line| serde_json::from_str(line).expect("a line is a document")).collect()
+}

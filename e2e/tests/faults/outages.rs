@@ -1,0 +1,75 @@
+//! etcd away, and a watch that ends (fault 7).
+
+use std::time::{Duration, Instant};
+
+use e2e::until;
+use rustix::process::Signal;
+
+use crate::world::{EACH_SECOND, World, assert_each_once, slots};
+
+#[test]
+fn runs_go_on_by_themselves_after_etcd_was_away_for_twenty_seconds() {
+    let mut world = World::start();
+    let worker = world.worker("w1");
+    world.put_job("noted", EACH_SECOND, &world.note_slot("noted"));
+    world.until_lines("noted", 2);
+    world.etcd.kill();
+    let begun = Instant::now();
+    until("the worker to be no longer ready", || (!worker.is_ready()).then_some(()));
+    until("twenty seconds to pass", || (begun.elapsed() > Duration::from_secs(20)).then_some(()));
+    let before = world.lines("noted").len();
+    world.etcd.start_again();
+    let back = Instant::now();
+    world.until_lines("noted", before + 1);
+    println!("the first run came {:.1} s after etcd's return", back.elapsed().as_secs_f64());
+    worker.until_ready();
+    world.until_lines("noted", before + 4);
+    let twice: Vec<_> = slots(&world.lines("noted")).into_iter().filter(|(_, times)| *times != 1).collect();
+    assert!(twice.is_empty(), "ran more than once: {twice:?}");
+}
+
+#[test]
+fn a_compaction_behind_the_watch_is_survived() {
+    let mut world = World::start();
+    let worker = world.worker("w1");
+    world.put_job("deleted", EACH_SECOND, &world.note_slot("deleted"));
+    world.put_job("edited", EACH_SECOND, &world.note_slot("edited"));
+    world.put_job("replaced", EACH_SECOND, &world.note_slot("replaced"));
+    world.until_lines("deleted", 1);
+    // The stream breaks while the worker can't read, and all that it misses is compacted away.
+    worker.process().signal(Signal::STOP);
+    world.etcd.kill();
+    world.etcd.start_again();
+    world.delete("jobs/deleted");
+    world.put_job("edited", EACH_SECOND, &world.append("edited", "0 anew"));
+    world.delete("jobs/replaced");
+    world.put_job("replaced", EACH_SECOND, &world.append("replaced", "0 anew"));
+    world.put_job("new", EACH_SECOND, &world.note_slot("new"));
+    world.etcd.ctl(&["compact", "--physical", &world.revision().to_string()]);
+    let (deleted, edited, replaced) =
+        (world.lines("deleted").len(), world.lines("edited").len(), world.lines("replaced").len());
+    worker.process().signal(Signal::CONT);
+
+    world.until_lines("new", 3);
+    world.until_lines("edited", edited + 3);
+    world.until_lines("replaced", replaced + 3);
+    for (file, before) in [("edited", edited), ("replaced", replaced)] {
+        let later = world.lines(file).split_off(before);
+        assert!(later.iter().all(|line| line == "0 anew"), "{file} runs as it was: {later:?}");
+    }
+    assert_eq!(world.lines("deleted").len(), deleted, "a deleted job runs on");
+    worker.until_ready();
+}
+
+#[test]
+fn a_worker_started_while_etcd_is_away_waits_for_it() {
+    let mut world = World::start();
+    world.put_job("noted", EACH_SECOND, &world.note_slot("noted"));
+    world.etcd.kill();
+    let worker = e2e::Worker::start_unready(e2e::WorkerOptions::new(&world.etcd, &world.mongo, "w1"));
+    until("the worker to answer", || (!worker.log().is_empty()).then_some(()));
+    assert!(!worker.is_ready());
+    world.etcd.start_again();
+    worker.until_ready();
+    assert_each_once(&world.until_lines("noted", 4));
+}

@@ -1,0 +1,108 @@
+//! What the log has in the end, and what it costs (faults 6 and 8).
+
+use std::collections::BTreeMap;
+
+use e2e::{MongoOptions, Worker, WorkerOptions, children, peak_memory, until};
+use serde_json::Value;
+
+use crate::world::{EACH_SECOND, World, slots};
+
+/// How often each slot, in seconds, is among the records.
+fn recorded(records: &[Value]) -> BTreeMap<i64, usize> {
+    let mut slots = BTreeMap::new();
+    for record in records {
+        *slots.entry(record["planTime"].as_i64().expect("milliseconds") / 1000).or_default() += 1;
+    }
+    slots
+}
+
+/// Waits until each run that has written a line has one record, and checks that none has two.
+fn until_each_recorded(world: &World, job: &str) {
+    let ran = slots(&world.lines(job));
+    until("every run to be recorded", || {
+        let recorded = recorded(&world.records(job));
+        assert!(recorded.values().all(|times| *times == 1), "recorded more than once: {recorded:?}");
+        ran.keys().all(|slot| recorded.contains_key(slot)).then_some(())
+    });
+}
+
+#[test]
+fn runs_that_ended_while_mongodb_was_away_are_recorded_once_each_when_it_is_back() {
+    let mut world = World::start();
+    world.mongo.kill();
+    world.put_job("noted", EACH_SECOND, &world.note_slot("noted"));
+    let mut worker = Worker::start_unready(WorkerOptions::new(&world.etcd, &world.mongo, "w1"));
+    world.until_lines("noted", 5);
+    // The worker may go as well.
+    worker.kill();
+    worker.start_again();
+    world.until_more("noted", 5);
+    world.delete("jobs/noted");
+    world.mongo.start_again(MongoOptions::default());
+    until_each_recorded(&world, "noted");
+}
+
+#[test]
+fn a_mongodb_killed_between_writes_costs_no_record() {
+    let mut world = World::start();
+    world.put_job("noted", EACH_SECOND, &world.note_slot("noted"));
+    let _worker = world.worker("w1");
+    for _ in 0..3 {
+        world.until_more("noted", 3);
+        world.mongo.kill();
+        world.until_more("noted", 2);
+        world.mongo.start_again(MongoOptions::default());
+    }
+    world.until_more("noted", 2);
+    world.delete("jobs/noted");
+    until_each_recorded(&world, "noted");
+}
+
+#[test]
+fn a_worker_asked_to_end_lets_its_runs_end_and_keeps_their_records() {
+    let world = World::start();
+    let mut worker = world.worker("w1");
+    for n in 0..5 {
+        let note = world.note_slot("noted");
+        world.put_job(
+            &format!("slow-{n}"),
+            EACH_SECOND,
+            &format!("{note}; sleep 2; {}", world.append("ended", "x")),
+        );
+    }
+    world.until_lines("noted", 5);
+    let status = worker.process_mut().stop();
+    assert_eq!(status.code(), Some(0));
+    let begun = world.lines("noted").len();
+    assert_eq!(world.lines("ended").len(), begun, "runs were cut short");
+    let records: usize = (0..5).map(|n| world.records(&format!("slow-{n}")).len()).sum();
+    assert_eq!(records, begun);
+    assert!(world.keys("runs/").is_empty(), "run records are left over");
+    assert!(world.keys("workers/").is_empty(), "its registration is left over");
+    assert!(world.keys("lock/").is_empty(), "locks are left over");
+}
+
+#[test]
+fn two_hundred_megabytes_of_output_are_cut_and_take_no_memory() {
+    let world = World::start();
+    let worker = world.worker("w1");
+    // What it takes for a small run is taken before.
+    world.put_job("small", EACH_SECOND, "echo small");
+    world.until_recorded("small");
+    let mut processes = children(worker.process().id());
+    processes.push(worker.process().id());
+    let before: u64 = processes.iter().map(|id| peak_memory(*id)).sum();
+    world.put_job(
+        "large",
+        "*/20 * * * * * *",
+        "echo first; head -c 200000000 /dev/zero | tr '\\0' x; echo last",
+    );
+    let record = world.until_recorded("large");
+    let after: u64 = processes.iter().map(|id| peak_memory(*id)).sum();
+    println!("peak memory of worker and executor: {before} KiB before, {after} KiB after");
+    assert_eq!((&record["outcome"], &record["err"]), (&"Succeeded".into(), &"".into()));
+    let output = record["output"].as_str().unwrap();
+    assert!(output.starts_with("first\nxxx") && output.ends_with("xxxlast\n"), "{} bytes", output.len());
+    // 1 MiB is kept of it; the aim is that the rest makes no difference.
+    assert!(after < before + (32 << 10), "it grew from {before} KiB to {after} KiB");
+}
