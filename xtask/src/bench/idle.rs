@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::process::Up;
-use super::{Scratch, manifest};
+use super::{Scratch, figures, manifest};
 
 /// How long memory may settle after the load.
 const SETTLE: Duration = Duration::from_secs(10);
@@ -35,15 +35,15 @@ pub(super) fn idle(program: &Path) -> anyhow::Result<()> {
 
         let up = Up::start(program, &data, &yaml)?;
         thread::sleep(SETTLE);
-        let before = up.cpu();
+        let before = figures::cpu(up.id());
         thread::sleep(WATCH);
-        let cpu = (up.cpu() - before) / WATCH.as_secs_f64() * 100.0;
+        let cpu = (figures::cpu(up.id()) - before) / WATCH.as_secs_f64() * 100.0;
         println!(
             "{jobs:>8} {:>9.2} {:>13.2} {:>9.1} {:>13.1} {cpu:>10.2}",
             first_load.as_secs_f64(),
             up.load.as_secs_f64(),
-            up.memory("VmRSS"),
-            up.memory("VmHWM"),
+            figures::memory(up.id(), "VmRSS"),
+            figures::memory(up.id(), "VmHWM"),
         );
         up.stop()?;
     }

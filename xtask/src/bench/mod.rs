@@ -4,6 +4,8 @@
 //! of the loop and of the program alternate, so that what else the machine does meets both. Nothing is asserted: the
 //! machines differ, and the ratios are for people to read.
 
+mod etcd;
+mod figures;
 mod idle;
 mod process;
 mod starts;
@@ -29,6 +31,9 @@ pub(crate) struct Arguments {
     /// start-delay: seconds of each of the four rounds
     #[arg(long, default_value_t = 20)]
     seconds: u64,
+    /// etcd: fewer jobs, workers and seconds, in about two minutes
+    #[arg(long)]
+    quick: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -39,36 +44,40 @@ enum Bench {
     Spawns,
     /// Load time, memory and CPU of 10,000 and 100,000 jobs of which none is due
     Idle,
+    /// crontab-worker with etcd and MongoDB: start delay, requests to etcd, records, 100,000 jobs
+    Etcd,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let program = build()?;
     let all = arguments.benches.is_empty();
     let wanted = |bench| all || arguments.benches.contains(&bench);
     if wanted(Bench::StartDelay) {
-        starts::delay(&program, arguments.jobs, arguments.seconds)?;
+        starts::delay(&build("cronctl")?, arguments.jobs, arguments.seconds)?;
     }
     if wanted(Bench::Spawns) {
-        starts::spawns(&program, 2000)?;
+        starts::spawns(&build("cronctl")?, 2000)?;
     }
     if wanted(Bench::Idle) {
-        idle::idle(&program)?;
+        idle::idle(&build("cronctl")?)?;
+    }
+    if wanted(Bench::Etcd) {
+        etcd::run(&build("crontab-worker")?, arguments.quick)?;
     }
     Ok(())
 }
 
-/// The release program.
-fn build() -> anyhow::Result<PathBuf> {
+/// A release program; its package has the same name.
+fn build(program: &str) -> anyhow::Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
-        .args(["build", "--release", "-p", "cronctl", "--locked"])
+        .args(["build", "--release", "-p", program, "--locked"])
         .current_dir(root())
         .status()?;
     if !status.success() {
-        bail!("cronctl could not be built");
+        bail!("{program} could not be built");
     }
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    Ok(target.join("release/cronctl"))
+    Ok(target.join("release").join(program))
 }
 
 /// A folder of its own, removed with everything in it when this is dropped.

@@ -1,6 +1,5 @@
-//! The program under measurement, and what the kernel says of it.
+//! `cronctl up` under measurement.
 
-use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -15,9 +14,6 @@ pub(super) struct Up {
     /// From its start to its word that it is ready.
     pub(super) load: Duration,
 }
-
-/// Clock ticks in a second, as /proc counts CPU time; 100 on every Linux of today.
-const TICKS: f64 = 100.0;
 
 impl Up {
     pub(super) fn start(program: &Path, data: &Path, manifest: &Path) -> anyhow::Result<Self> {
@@ -41,41 +37,8 @@ impl Up {
         Ok(Self { child, load })
     }
 
-    /// The program's processes: itself and its children.
-    fn processes(&self) -> Vec<u32> {
-        let own = self.child.id();
-        let children = format!("/proc/{own}/task/{own}/children");
-        let listed = fs::read_to_string(children).unwrap_or_default();
-        let mut all: Vec<u32> = listed.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect();
-        // Children of other threads are listed with those.
-        for entry in fs::read_dir(format!("/proc/{own}/task")).into_iter().flatten().flatten() {
-            let listed = fs::read_to_string(entry.path().join("children")).unwrap_or_default();
-            all.extend(listed.split_ascii_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
-        }
-        all.push(own);
-        all.sort_unstable();
-        all.dedup();
-        all
-    }
-
-    /// A figure of /proc/PID/status in MiB, of all processes together.
-    pub(super) fn memory(&self, figure: &str) -> f64 {
-        let of = |pid: u32| -> Option<f64> {
-            let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-            let line = status.lines().find_map(|line| line.strip_prefix(figure)?.strip_prefix(':'))?;
-            line.split_ascii_whitespace().next()?.parse().ok()
-        };
-        self.processes().into_iter().filter_map(of).sum::<f64>() / 1024.0
-    }
-
-    /// CPU seconds used so far, of all processes together.
-    pub(super) fn cpu(&self) -> f64 {
-        let of = |pid: u32| -> Option<f64> {
-            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-            let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
-            Some(fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?)
-        };
-        self.processes().into_iter().filter_map(of).sum::<f64>() / TICKS
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Ends it as a service manager does.

@@ -28,17 +28,23 @@ fn since_epoch() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-fn sleep_until(instant: Duration) {
+pub(super) fn sleep_until(instant: Duration) {
     thread::sleep(instant.saturating_sub(since_epoch()));
 }
 
 /// The next whole second that is at least `ahead` away.
-fn whole_second(ahead: Duration) -> u64 {
+pub(super) fn whole_second(ahead: Duration) -> u64 {
     (since_epoch() + ahead).as_secs() + 1
 }
 
 /// The bare loop: at each second, spawns the commands one after the other.
-fn bare_loop(stamper: &Path, file: &Path, jobs: usize, first: u64, seconds: u64) -> anyhow::Result<()> {
+pub(super) fn bare_loop(
+    stamper: &Path,
+    file: &Path,
+    jobs: usize,
+    first: u64,
+    seconds: u64,
+) -> anyhow::Result<()> {
     let mut children = Vec::new();
     for second in first..first + seconds {
         sleep_until(Duration::from_secs(second));
@@ -58,13 +64,13 @@ fn bare_loop(stamper: &Path, file: &Path, jobs: usize, first: u64, seconds: u64)
 
 /// Starts of commands: how long after their slot, in microseconds, by slot.
 #[derive(Default)]
-struct Starts {
+pub(super) struct Starts {
     by_slot: BTreeMap<u64, Vec<(String, u64)>>,
 }
 
 impl Starts {
     /// Reads the slots from `first` on.
-    fn read(&mut self, file: &Path, first: u64, seconds: u64) -> anyhow::Result<()> {
+    pub(super) fn read(&mut self, file: &Path, first: u64, seconds: u64) -> anyhow::Result<()> {
         let text = fs::read_to_string(file).with_context(|| format!("{} can't be read", file.display()))?;
         for line in text.lines() {
             let mut words = line.split(' ');
@@ -78,14 +84,14 @@ impl Starts {
         Ok(())
     }
 
-    fn delays(&self) -> Vec<u64> {
+    pub(super) fn delays(&self) -> Vec<u64> {
         let mut delays: Vec<u64> = self.by_slot.values().flatten().map(|(_, delay)| *delay).collect();
         delays.sort_unstable();
         delays
     }
 
     /// Slots of jobs that never started, and those that started more than once.
-    fn missed_and_doubled(&self, expected: usize) -> (usize, usize) {
+    pub(super) fn missed_and_doubled(&self, expected: usize) -> (usize, usize) {
         let mut distinct = 0;
         let mut all = 0;
         for starts in self.by_slot.values() {
@@ -99,7 +105,7 @@ impl Starts {
     }
 }
 
-fn percentile(sorted: &[u64], percent: usize) -> f64 {
+pub(super) fn percentile(sorted: &[u64], percent: usize) -> f64 {
     let at = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
     sorted.get(at).map_or(f64::NAN, |micros| millis(*micros))
 }
