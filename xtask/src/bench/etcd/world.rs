@@ -163,3 +163,18 @@ impl Counters {
         values.sum()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counter_is_summed_over_the_label_sets_that_are_wanted() {
+        let text = "# TYPE a_total counter\na_total{m=\"Txn\",c=\"OK\"} 3\na_total{m=\"Txn\",c=\"Aborted\"} 1\n\
+                    a_total{m=\"Range\",c=\"OK\"} 1e+02\na_total_more{m=\"Txn\"} 7\nb_total 5\n";
+        let counters = Counters(text.to_owned());
+        assert!((counters.sum("a_total", "m=\"Txn\"") - 4.0).abs() < 0.1);
+        assert!((counters.sum("a_total", "") - 104.0).abs() < 0.1);
+        assert!((counters.sum("b_total", "") - 5.0).abs() < 0.1);
+    }
+}
