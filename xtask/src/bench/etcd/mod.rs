@@ -6,6 +6,7 @@
 mod delay;
 mod http;
 mod load;
+mod records;
 mod requests;
 mod world;
 
@@ -26,14 +27,23 @@ pub(super) struct Size {
     seconds: u64,
     /// How many workers share one etcd, one after the other.
     workers: &'static [usize],
+    /// How many records go to the log.
+    records: usize,
     /// How many jobs are loaded.
     jobs: usize,
 }
 
-const WHOLE: Size =
-    Size { rates: &[10, 100, 500, 1000], rounds: 2, seconds: 10, workers: &[1, 3, 10], jobs: 100_000 };
+const WHOLE: Size = Size {
+    rates: &[10, 100, 500, 1000],
+    rounds: 2,
+    seconds: 10,
+    workers: &[1, 3, 10],
+    records: 20_000,
+    jobs: 100_000,
+};
 
-const QUICK: Size = Size { rates: &[10, 500], rounds: 1, seconds: 5, workers: &[1, 3], jobs: 10_000 };
+const QUICK: Size =
+    Size { rates: &[10, 500], rounds: 1, seconds: 5, workers: &[1, 3], records: 3000, jobs: 10_000 };
 
 pub(super) fn run(program: &Path, quick: bool) -> anyhow::Result<()> {
     let size = if quick { QUICK } else { WHOLE };
@@ -47,5 +57,6 @@ pub(super) fn run(program: &Path, quick: bool) -> anyhow::Result<()> {
     );
     delay::delay(&mut world, size)?;
     requests::requests(&mut world, size)?;
+    records::records(&world, size)?;
     load::load(&mut world, size)
 }
