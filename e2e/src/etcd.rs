@@ -21,11 +21,12 @@ pub struct EtcdOptions {
 /// An etcd server with its own port and folder. It can be killed and started again on the same data.
 #[derive(Debug)]
 pub struct Etcd {
+    // Before the folder, so that the end of the log can be shown when a test fails.
+    process: Option<Process>,
     folder: TempDir,
     port: u16,
     peer_port: u16,
     options: EtcdOptions,
-    process: Option<Process>,
 }
 
 impl Etcd {

@@ -10,8 +10,9 @@ use crate::{Etcd, tool};
 /// A running stand-in.
 #[derive(Debug)]
 pub struct LegacyWorker {
-    _folder: TempDir,
+    // Before the folder, so that the end of the log can be shown when a test fails.
     process: Process,
+    _folder: TempDir,
 }
 
 impl LegacyWorker {

@@ -23,13 +23,11 @@ pub struct MongoOptions {
 /// A write that it has acknowledged survives a kill only if it was asked to be journalled.
 #[derive(Debug)]
 pub struct Mongo {
-    // Before its folder, so that it ends before that goes away.
+    // Before the folder, so that the end of the log can be shown when a test fails.
     process: Option<Process>,
     folder: TempDir,
     port: u16,
     options: MongoOptions,
-    /// The files of its certificate and the key.
-    tls: Option<(PathBuf, PathBuf)>,
 }
 
 impl Mongo {

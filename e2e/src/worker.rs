@@ -46,10 +46,11 @@ impl WorkerOptions {
 /// again.
 #[derive(Debug)]
 pub struct Worker {
+    // Before the folder, so that the end of the log can be shown when a test fails.
+    process: Option<Process>,
     folder: TempDir,
     health: u16,
     options: WorkerOptions,
-    process: Option<Process>,
 }
 
 impl Worker {

@@ -38,7 +38,12 @@ impl World {
     /// Puts a key below `/cron/` with etcdctl, as a person does: any bytes.
     pub(crate) fn put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
         let key = [b"/cron/", key.as_ref()].concat();
-        self.ctl(&[OsStr::new("put"), OsStr::from_bytes(&key)], value.as_ref());
+        let mut arguments = vec![OsStr::new("put"), OsStr::from_bytes(&key)];
+        // Any other value is its input, which may be of any size.
+        if value.as_ref().is_empty() {
+            arguments.push(OsStr::new(""));
+        }
+        self.ctl(&arguments, value.as_ref());
     }
 
     /// Runs etcdctl with an input.
@@ -47,7 +52,11 @@ impl World {
         command.arg(format!("--endpoints={}", self.etcd.endpoint())).args(arguments).env_clear();
         command.stdin(Stdio::piped()).stdout(Stdio::null());
         let mut child = command.spawn().unwrap();
-        child.stdin.take().unwrap().write_all(input).unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        if !input.is_empty() {
+            stdin.write_all(input).unwrap();
+        }
+        drop(stdin);
         let status = child.wait().unwrap();
         let arguments: Vec<OsString> = arguments.iter().map(Into::into).collect();
         assert!(status.success(), "etcdctl {arguments:?}: {status}");
