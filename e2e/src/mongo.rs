@@ -28,6 +28,8 @@ pub struct Mongo {
     folder: TempDir,
     port: u16,
     options: MongoOptions,
+    /// The files of its certificate and key, with TLS.
+    tls: Option<(PathBuf, PathBuf)>,
 }
 
 impl Mongo {

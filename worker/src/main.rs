@@ -1,43 +1,32 @@
 //! `crontab-worker`: runs the jobs of a tree on this node.
 
-use std::path::PathBuf;
+mod arguments;
+mod tell;
+
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
-use model::keys::KeyPrefix;
-use model::schedule::TimeZone;
-use runtime::logging::{self, LogArgs};
+use runtime::health::{self, Health};
 use runtime::shutdown::Shutdown;
+use runtime::{logging, metrics};
 use store::embedded::Embedded;
-use tokio::sync::broadcast;
-use worker::{Config, Report, Worker};
+use store::etcd::Etcd;
+use store::mongo::MongoLog;
+use store::spool::Spool;
+use store::{RunLog, Tree, TreeError};
+use tokio::time::sleep;
+use worker::{Config, StartError, State, Worker};
 
-/// Run the jobs of a data folder on this node, without a page.
-///
-/// The folder is one that `cronctl up` filled; one process at a time uses it.
-#[derive(Debug, Parser)]
-#[command(name = "crontab-worker", version, arg_required_else_help = true, max_term_width = 100)]
-struct Arguments {
-    /// Folder that keeps jobs, runs and their output
-    #[arg(long, env = "CRONTAB_DATA", value_name = "FOLDER")]
-    data: PathBuf,
-    /// What all keys of the tree begin with
-    #[arg(long, env = "ETCD_PREFIX", value_name = "PREFIX", default_value = "/cron", value_parser = KeyPrefix::new)]
-    etcd_prefix: KeyPrefix,
-    /// Name of this node in records
-    #[arg(long, env = "NODE_NAME", value_name = "NAME", default_value_t = runtime::host_name())]
-    node_name: String,
-    /// Address that this worker is listed by; the node's name unless given
-    #[arg(long, value_name = "ADDRESS")]
-    id: Option<String>,
-    /// IANA zone in which jobs of the legacy form are read
-    #[arg(long, env = "CRONTAB_TIME_ZONE", value_name = "ZONE", default_value_t = TimeZone::UTC, value_parser = TimeZone::parse)]
-    time_zone: TimeZone,
-    #[command(flatten)]
-    log: LogArgs,
-}
+use self::arguments::{Arguments, Stores};
+
+/// How long to wait before the worker is started again.
+const START_AGAIN: Duration = Duration::from_secs(1);
+
+/// How long records that the log does not take are waited for at the end. They stay in the spool.
+const LAST_RECORDS: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     worker::become_executor_if_asked();
@@ -45,29 +34,111 @@ fn main() -> ExitCode {
     logging::start(&arguments.log);
     let ended = tokio::runtime::Runtime::new()
         .context("the runtime could not be started")
-        .and_then(|runtime| runtime.block_on(run(arguments)));
+        .and_then(|runtime| runtime.block_on(run(&arguments)));
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             eprintln!("crontab-worker: {why:#}");
-            ExitCode::FAILURE
+            if why.is::<Usage>() { ExitCode::from(runtime::EXIT_USAGE) } else { ExitCode::FAILURE }
         }
     }
 }
 
-async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { data, etcd_prefix, node_name, id, time_zone, log: _ } = arguments;
+/// Arguments that can't work.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:#}")]
+struct Usage(anyhow::Error);
+
+async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut shutdown = Shutdown::new().context("signals could not be taken over")?;
-    let store = Embedded::open(&data, etcd_prefix, Duration::from_secs(5))?;
-    let program = std::env::current_exe().context("the path of this program could not be read")?;
-    let config = Config::new(node_name.clone(), id.unwrap_or(node_name), time_zone, program);
-    let mut worker = Worker::start(store.clone(), store.clone(), config).await?;
-    tokio::spawn(log_reports(worker.reports()));
+    let config = arguments.config()?;
+    let stores = arguments.stores().map_err(Usage)?;
+    let health = Health::default();
+    for part in ["session", "tree", "executor"] {
+        health.register(part);
+    }
+    let mut registry = metrics::registry("crontab-worker", env!("CARGO_PKG_VERSION"));
+    config.metrics.register(&mut registry);
+    let listener = match arguments.health.health_listen {
+        Some(address) => Some(health::listen(address).await?),
+        None => None,
+    };
+    let serve = |registry| {
+        if let Some(listener) = listener {
+            tokio::spawn(health::serve(listener, health.clone(), Arc::new(registry)));
+        }
+    };
+    match stores {
+        Stores::Embedded { folder, prefix } => {
+            let store = Embedded::open(&folder, prefix, Duration::from_secs(5))?;
+            serve(registry);
+            let worked = work(store.clone(), store.clone(), config, &health, &mut shutdown).await;
+            store.close().await;
+            worked
+        }
+        Stores::Shared { etcd, mongo, spool, spool_limit } => {
+            let tree = Etcd::new(*etcd).map_err(|why| Usage(why.into()))?;
+            let log = MongoLog::new(mongo)
+                .map_err(|why| Usage(anyhow::Error::from(why).context("--mongodb-uri")))?;
+            let log = Spool::open(&spool, spool_limit, log).context("--spool-dir")?;
+            tell::spool(log.clone(), &mut registry);
+            serve(registry);
+            let worked = work(tree, log.clone(), config, &health, &mut shutdown).await;
+            log.close(LAST_RECORDS).await;
+            worked
+        }
+    }
+}
+
+/// Works until it is asked to end. Everything that waiting can mend is waited for.
+async fn work<T: Tree, L: RunLog>(
+    tree: T,
+    log: L,
+    config: Config,
+    health: &Health,
+    shutdown: &mut Shutdown,
+) -> anyhow::Result<()> {
+    let mut told = None;
+    let mut worker = loop {
+        let started = tokio::select! {
+            started = Worker::start(tree.clone(), log.clone(), config.clone()) => started,
+            signal = shutdown.requested() => {
+                tracing::info!(signal, "ending before there was a session");
+                return Ok(());
+            }
+        };
+        match started {
+            Ok(worker) => break worker,
+            Err(why @ StartError::Register(TreeError::Unavailable(_) | TreeError::NoSpace(_))) => {
+                let why = format!("{:#}", anyhow::Error::from(why));
+                health.set_ready("session", Err(why.clone()));
+                if told.as_ref() != Some(&why) {
+                    tracing::error!(%why, "the worker waits for the job tree, and tries again each second");
+                    told = Some(why);
+                }
+            }
+            Err(why) => return Err(why.into()),
+        }
+        tokio::select! {
+            () = sleep(START_AGAIN) => {}
+            signal = shutdown.requested() => {
+                tracing::info!(signal, "ending before there was a session");
+                return Ok(());
+            }
+        }
+    };
+    tokio::spawn(tell::reports(worker.reports()));
+    let mut state = worker.state();
     tracing::info!(session = %worker.session(), "the worker has started");
     let mut asked = false;
     loop {
+        let State { session, tree, executor } = state.borrow_and_update().clone();
+        health.set_ready("session", session);
+        health.set_ready("tree", tree);
+        health.set_ready("executor", executor);
         tokio::select! {
             () = worker.ended() => break,
+            Ok(()) = state.changed() => {}
             signal = shutdown.requested() => {
                 tracing::info!(signal, hurried = asked, "ending");
                 worker.stop(if asked { Duration::ZERO } else { Duration::MAX });
@@ -75,40 +146,5 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
             }
         }
     }
-    store.close().await;
     if asked { Ok(()) } else { anyhow::bail!("the worker ended by itself; its log says why") }
-}
-
-/// One line for each thing that happens.
-async fn log_reports(mut reports: broadcast::Receiver<Report>) {
-    loop {
-        match reports.recv().await {
-            Ok(Report::Ended(record)) => tracing::info!(
-                job = %record.job,
-                run = %record.run,
-                slot = %record.slot,
-                outcome = %record.outcome,
-                message = record.message,
-                "a run ended"
-            ),
-            Ok(Report::Skipped(record)) => tracing::info!(
-                job = %record.job,
-                from = %record.skipped.from,
-                to = %record.skipped.to,
-                reason = %record.skipped.reason,
-                "slots were skipped"
-            ),
-            Ok(Report::Malformed(what)) => {
-                tracing::warn!(key = %what.key, why = %what.message, "something in the job tree can't be used");
-            }
-            Ok(Report::Trouble(why)) => {
-                tracing::error!(%why, "the store takes no writes; trying again until it does");
-            }
-            Ok(Report::Recovered) => tracing::info!("the store takes writes again"),
-            Err(broadcast::error::RecvError::Lagged(missed)) => {
-                tracing::warn!(missed, "reports were not logged");
-            }
-            Err(broadcast::error::RecvError::Closed) => return,
-        }
-    }
 }

@@ -43,7 +43,7 @@ pub(crate) const OWNER_STUCK: Duration = Duration::from_secs(75);
 pub(crate) const ANNOUNCE_EVERY: Duration = Duration::from_secs(30);
 
 /// A clock that differs by more from the median of the others' is taken to be wrong.
-pub(crate) const CLOCK_SKEW: Duration = Duration::from_secs(60);
+pub(crate) const CLOCK_SKEW: Duration = Duration::from_mins(1);
 
 #[cfg(test)]
 mod tests {

@@ -80,7 +80,7 @@ impl Connection {
                 if !is_answer(&why) {
                     self.drop_member(&member).await;
                 }
-                Err(translate(why, &member.endpoint))
+                Err(translate(&why, &member.endpoint))
             }
             Err(_) => {
                 self.drop_member(&member).await;

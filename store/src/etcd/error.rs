@@ -33,8 +33,8 @@ pub(super) fn is_answer(why: &Error) -> bool {
 }
 
 /// What it means for the caller. `endpoint` is whom it came from.
-pub(super) fn translate(why: Error, endpoint: &str) -> TreeError {
-    if let Error::GRpcStatus(status) = &why
+pub(super) fn translate(why: &Error, endpoint: &str) -> TreeError {
+    if let Error::GRpcStatus(status) = why
         && status.code() == Code::ResourceExhausted
         && status.message().contains("space")
     {
@@ -45,7 +45,7 @@ pub(super) fn translate(why: Error, endpoint: &str) -> TreeError {
             .into(),
         );
     }
-    unavailable(in_words(&why, endpoint))
+    unavailable(in_words(why, endpoint))
 }
 
 /// One sentence, with what to do about it where that is known.

@@ -10,7 +10,7 @@ use store::{RunLog, Tree, protocol};
 
 use super::Engine;
 use super::orphans::Orphans;
-use super::replies::Reply;
+use super::replies::{Claim, Reply};
 use crate::executor::StopReason;
 use crate::finish::{self, By, Ended};
 use crate::runs::Running;
@@ -31,7 +31,8 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
         let tree = self.tree.clone();
         let future = async move {
             let reply = tree.commit(txn).await;
-            Reply::Claimed { job, created: known.created, run, slot, skipped, claimed, reply }
+            let claim = Claim { job, created: known.created, run, slot, skipped, claimed };
+            Reply::Claimed(claim, reply)
         };
         self.in_flight.push(future.boxed());
     }

@@ -36,6 +36,13 @@ impl Standing {
     }
 }
 
+/// Who does what is due of another worker's job.
+enum Turn {
+    Ours,
+    /// Its owner, until this instant.
+    Owners(Option<UnixMillis>),
+}
+
 impl<T: Tree, L: RunLog> Engine<T, L> {
     /// Looks at a job as soon as there is room for its transaction.
     pub(super) fn look_again(&mut self, name: &JobName) {
@@ -93,7 +100,7 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
         let decision = decide(now, CLAIM_LEAD, job, &seen);
         let job = Arc::clone(job);
         if rank > 0
-            && let Some(until) = self.leave_to_owner(name, rank, known.cursor, &decision)
+            && let Turn::Owners(until) = self.turn(name, rank, known.cursor, &decision)
         {
             return self.look_at(name, earlier(until, orphans));
         }
@@ -110,28 +117,21 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
         }
     }
 
-    /// Until when another worker's job is left to it; nothing where that worker lives and yet does not do its work.
-    /// What is due must have stood still on our own clock for as long as our place in the job's order asks for: by the
+    /// Whose turn it is with another worker's job. It is ours where that worker lives and yet does not do its work. What is due must have stood still on our own clock for as long as our place in the job's order asks for: by the
     /// slot's age alone a worker whose clock is fast would take every slot.
-    fn leave_to_owner(
-        &mut self,
-        name: &JobName,
-        rank: usize,
-        cursor: Revision,
-        decision: &Decision,
-    ) -> Option<Option<UnixMillis>> {
+    fn turn(&mut self, name: &JobName, rank: usize, cursor: Revision, decision: &Decision) -> Turn {
         let patience = OWNER_STUCK * u32::try_from(rank).unwrap_or(u32::MAX);
         if let Decision::Wait(at) = decision {
             self.standing.forget(name);
-            return Some(at.map(|at| at + patience));
+            return Turn::Owners(at.map(|at| at + patience));
         }
         let left = self.standing.left(name, cursor, patience, Instant::now());
         if left.is_zero() {
             tracing::warn!(job = %name, "the worker that owns this job lives and does not run it; this one does");
             self.standing.forget(name);
-            return None;
+            return Turn::Ours;
         }
-        Some(Some(now() + left))
+        Turn::Owners(Some(now() + left))
     }
 
     /// There is room for a run: whoever waits for it longest is looked at again.

@@ -17,18 +17,20 @@ use crate::runs::{Running, key_of};
 use crate::view::Holder;
 use crate::{Report, environment, now};
 
+/// A slot that was asked for.
+pub(super) struct Claim {
+    pub(super) job: Arc<Job>,
+    pub(super) created: Revision,
+    pub(super) run: RunId,
+    pub(super) slot: Slot,
+    pub(super) skipped: Vec<Skipped>,
+    pub(super) claimed: UnixMillis,
+}
+
 /// A transaction, or a series of them, that came to its end.
 pub(super) enum Reply {
     /// A claim.
-    Claimed {
-        job: Arc<Job>,
-        created: Revision,
-        run: RunId,
-        slot: Slot,
-        skipped: Vec<Skipped>,
-        claimed: UnixMillis,
-        reply: Result<TxnReply, TreeError>,
-    },
+    Claimed(Claim, Result<TxnReply, TreeError>),
     /// A cursor moved without a run.
     Passed {
         job: Arc<Job>,
@@ -63,44 +65,7 @@ pub(super) enum Reply {
 impl<T: Tree, L: RunLog> Engine<T, L> {
     pub(super) fn take_reply(&mut self, reply: Reply) {
         match reply {
-            Reply::Claimed { job, created, run, slot, skipped, claimed, reply } => match reply {
-                Ok(reply) if reply.succeeded => {
-                    self.claiming -= 1;
-                    self.metrics.claims.inc();
-                    self.over_trouble();
-                    self.settled(&job.name);
-                    let token = reply.revision;
-                    let entry = self.view.entry(&job.name);
-                    if job.is_exclusive() && entry.known().lock == Revision::NONE {
-                        entry.lock.set(token, Holder::Somebody);
-                    }
-                    entry.set_cursor(
-                        token,
-                        Some(Cursor { slot, job: created, timetable: Timetable::of(&job) }),
-                    );
-                    self.start(Running {
-                        job,
-                        run,
-                        key: key_of(token),
-                        token,
-                        slot,
-                        claimed,
-                        skipped,
-                        started: None,
-                        head: Vec::new(),
-                        stopped: None,
-                        ending: false,
-                    });
-                }
-                reply => {
-                    self.claiming -= 1;
-                    self.release_held();
-                    if reply.is_ok() {
-                        self.metrics.claims_refused.inc();
-                    }
-                    self.undecided(job, created, reply);
-                }
-            },
+            Reply::Claimed(claim, reply) => self.claimed(claim, reply),
             Reply::Passed { job, created, slot, skipped, status, reply } => match reply {
                 Ok(reply) if reply.succeeded => {
                     self.over_trouble();
@@ -172,6 +137,44 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
                 if self.give_up.is_none() {
                     self.start_executor(RETRY_AFTER);
                 }
+            }
+        }
+    }
+
+    fn claimed(&mut self, claim: Claim, reply: Result<TxnReply, TreeError>) {
+        let Claim { job, created, run, slot, skipped, claimed } = claim;
+        self.claiming -= 1;
+        match reply {
+            Ok(reply) if reply.succeeded => {
+                self.metrics.claims.inc();
+                self.over_trouble();
+                self.settled(&job.name);
+                let token = reply.revision;
+                let entry = self.view.entry(&job.name);
+                if job.is_exclusive() && entry.known().lock == Revision::NONE {
+                    entry.lock.set(token, Holder::Somebody);
+                }
+                entry.set_cursor(token, Some(Cursor { slot, job: created, timetable: Timetable::of(&job) }));
+                self.start(Running {
+                    job,
+                    run,
+                    key: key_of(token),
+                    token,
+                    slot,
+                    claimed,
+                    skipped,
+                    started: None,
+                    head: Vec::new(),
+                    stopped: None,
+                    ending: false,
+                });
+            }
+            reply => {
+                self.release_held();
+                if reply.is_ok() {
+                    self.metrics.claims_refused.inc();
+                }
+                self.undecided(job, created, reply);
             }
         }
     }
