@@ -1,4 +1,7 @@
 //! When to look at which job: an ordered set, so that work per event does not grow with the number of jobs.
+//!
+//! Jobs about which something has changed are looked at as soon as possible. They take turns with those whose instant has
+//! come, so that an edit of all jobs makes none of them late.
 
 use std::collections::BTreeSet;
 
@@ -8,6 +11,10 @@ use model::{JobName, UnixMillis};
 #[derive(Debug, Default)]
 pub(crate) struct Due {
     by_time: BTreeSet<(UnixMillis, JobName)>,
+    /// Those to be looked at as soon as possible: their instant is [`UnixMillis::EPOCH`].
+    changed: BTreeSet<JobName>,
+    /// Whose turn it is.
+    changed_next: bool,
 }
 
 impl Due {
@@ -16,32 +23,61 @@ impl Due {
         if from == to {
             return;
         }
-        if let Some(from) = from {
-            self.by_time.remove(&(from, name.clone()));
+        match from {
+            Some(UnixMillis::EPOCH) => drop(self.changed.remove(name)),
+            Some(from) => drop(self.by_time.remove(&(from, name.clone()))),
+            None => {}
         }
-        if let Some(to) = to {
-            self.by_time.insert((to, name.clone()));
+        match to {
+            Some(UnixMillis::EPOCH) => drop(self.changed.insert(name.clone())),
+            Some(to) => drop(self.by_time.insert((to, name.clone()))),
+            None => {}
         }
     }
 
     /// The next instant at which anything is due.
     pub(crate) fn next(&self) -> Option<UnixMillis> {
-        self.by_time.first().map(|(at, _)| *at)
+        if self.changed.is_empty() {
+            self.by_time.first().map(|(at, _)| *at)
+        } else {
+            Some(UnixMillis::EPOCH)
+        }
     }
 
     /// Takes out a job that is due at `now`.
     pub(crate) fn pop(&mut self, now: UnixMillis) -> Option<JobName> {
-        let (at, _) = self.by_time.first()?;
-        if *at > now {
-            return None;
+        self.changed_next = !self.changed_next;
+        if self.changed_next
+            && let Some(name) = self.changed.pop_first()
+        {
+            return Some(name);
         }
-        self.by_time.pop_first().map(|(_, name)| name)
+        match self.by_time.first() {
+            Some((at, _)) if *at <= now => self.by_time.pop_first().map(|(_, name)| name),
+            _ => self.changed.pop_first(),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn jobs_that_changed_do_not_keep_others_waiting() {
+        let mut due = Due::default();
+        let changed: Vec<JobName> = (0..9).map(|i| JobName::new(&format!("a{i}")).unwrap()).collect();
+        for name in &changed {
+            due.set(name, None, Some(UnixMillis::EPOCH));
+        }
+        let b = JobName::new("b").unwrap();
+        due.set(&b, None, Some(UnixMillis(10)));
+        assert_eq!(due.next(), Some(UnixMillis::EPOCH));
+        let first = [due.pop(UnixMillis(10)).unwrap(), due.pop(UnixMillis(10)).unwrap()];
+        assert!(first.contains(&b), "{first:?}");
+        let rest = std::iter::from_fn(|| due.pop(UnixMillis(10))).count();
+        assert_eq!(rest, 8);
+    }
 
     #[test]
     fn jobs_come_out_in_order_and_only_when_due() {

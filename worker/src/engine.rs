@@ -10,7 +10,7 @@ mod orphans;
 mod replies;
 mod session;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -40,6 +40,9 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
 /// How many transactions wait for their replies at once. More jobs than these wait their turn in [`Due`].
 const MOST_IN_FLIGHT: usize = 1024;
+
+/// How many changes are taken, and how many jobs looked at, before the next input of another kind has its turn.
+pub(crate) const AT_ONCE: usize = 64;
 
 /// How long after the last command's grace the worker waits for the store to take the ends, before it gives up and
 /// leaves them to the next start.
@@ -159,6 +162,7 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
     pub(crate) async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Order>) {
         let mut changes = self.tree.follow(&protocol::FOLLOWED);
         let mut owned = true;
+        let mut backlog = VecDeque::new();
         loop {
             self.keep_session();
             self.look_at_what_is_due();
@@ -173,7 +177,7 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
                     owned = order.is_some();
                     self.take_order(order.unwrap_or(Order::Stop { grace: Duration::MAX }));
                 }
-                change = changes.recv(), if self.give_up.is_none() => match change {
+                change = next_of(&mut backlog, &mut changes), if self.give_up.is_none() => match change {
                     Some(change) => self.take_change(change),
                     None => self.stop(Duration::MAX),
                 },
@@ -412,5 +416,28 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
             Reply::Executor(Executor::spawn(&program))
         };
         self.in_flight.push(future.boxed());
+    }
+}
+
+/// The next news of the tree, at most [`AT_ONCE`] keys of it; the rest waits in the backlog. Nothing is lost when it is
+/// not waited for to the end.
+async fn next_of(backlog: &mut VecDeque<Follow>, changes: &mut mpsc::Receiver<Follow>) -> Option<Follow> {
+    if let Some(next) = backlog.pop_front() {
+        return Some(next);
+    }
+    match changes.recv().await? {
+        Follow::Page(mut pairs) if pairs.len() > AT_ONCE => {
+            while pairs.len() > AT_ONCE {
+                backlog.push_front(Follow::Page(pairs.split_off(pairs.len() - AT_ONCE)));
+            }
+            Some(Follow::Page(pairs))
+        }
+        Follow::Changed(mut news) if news.len() > AT_ONCE => {
+            while news.len() > AT_ONCE {
+                backlog.push_front(Follow::Changed(news.split_off(news.len() - AT_ONCE)));
+            }
+            Some(Follow::Changed(news))
+        }
+        other => Some(other),
     }
 }

@@ -59,7 +59,7 @@ fn a_mongodb_killed_between_writes_costs_no_record() {
 }
 
 #[test]
-fn a_worker_asked_to_end_lets_its_runs_end_and_keeps_their_records() {
+fn a_worker_asked_to_end_gives_its_runs_their_grace_and_keeps_their_records() {
     let world = World::start();
     let mut worker = world.worker("w1");
     for n in 0..5 {
@@ -67,14 +67,14 @@ fn a_worker_asked_to_end_lets_its_runs_end_and_keeps_their_records() {
         world.put_job(
             &format!("slow-{n}"),
             EACH_SECOND,
-            &format!("{note}; sleep 2; {}", world.append("ended", "x")),
+            &format!("trap '{}; exit' TERM; {note}; sleep 60 & wait", world.append("ended", "x")),
         );
     }
     world.until_lines("noted", 5);
     let status = worker.process_mut().stop();
     assert_eq!(status.code(), Some(0));
     let begun = world.lines("noted").len();
-    assert_eq!(world.lines("ended").len(), begun, "runs were cut short");
+    assert_eq!(world.lines("ended").len(), begun, "runs were not asked to end, or got no time for it");
     let records: usize = (0..5).map(|n| world.records(&format!("slow-{n}")).len()).sum();
     assert_eq!(records, begun);
     assert!(world.keys("runs/").is_empty(), "run records are left over");

@@ -80,7 +80,8 @@ pub(super) fn key_value(pair: etcd_client::KeyValue) -> Option<KeyValue> {
         Ok(key) => Some(KeyValue { key, value, created, modified }),
         Err(why) => {
             let key = String::from_utf8_lossy(why.as_bytes()).into_owned();
-            tracing::warn!(key, "a key in the job tree is not UTF-8; it is passed over, and can be deleted");
+            let why = "the key is not UTF-8; delete it, and put the job under a name of letters and digits";
+            tracing::warn!(key, why, "something in the job tree can't be used");
             None
         }
     }

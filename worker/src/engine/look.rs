@@ -10,7 +10,7 @@ use model::{JobName, UnixMillis};
 use store::{RunLog, Tree};
 
 use super::orphans::Orphans;
-use super::{Engine, MOST_IN_FLIGHT};
+use super::{AT_ONCE, Engine, MOST_IN_FLIGHT};
 use crate::times::OWNER_STUCK;
 use crate::{CLAIM_LEAD, finish, now};
 
@@ -67,7 +67,10 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
         if !self.listed || self.give_up.is_some() {
             return;
         }
-        while self.in_flight.len() < MOST_IN_FLIGHT {
+        for _ in 0..AT_ONCE {
+            if self.in_flight.len() >= MOST_IN_FLIGHT {
+                return;
+            }
             let Some(name) = self.due.pop(now()) else { return };
             self.view.entry(&name).due = None;
             self.look(&name);

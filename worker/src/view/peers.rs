@@ -87,7 +87,9 @@ impl Peers {
         let Some(mine) = self.live.get(&self.me) else { return 0 };
         let weight = |session: &SessionId, info: &WorkerInfo| {
             let hash = stable_hash(&[name.as_str(), &info.node, &info.address]);
-            (info.not_claiming.is_none(), hash, session.clone())
+            // Workers that are named alike share what would be one worker's.
+            let among_namesakes = stable_hash(&[name.as_str(), &session.0]);
+            (info.not_claiming.is_none(), hash, among_namesakes, session.clone())
         };
         let mine = weight(&self.me, &mine.info);
         self.live.iter().filter(|(session, peer)| weight(session, &peer.info) > mine).count()
@@ -163,6 +165,20 @@ mod tests {
         for (before, after) in three.iter().zip(&two) {
             assert!(*before == 2 || before == after);
         }
+    }
+
+    #[test]
+    fn workers_that_are_named_alike_share_the_jobs() {
+        let see = |me: &str| {
+            let mut peers = Peers::new(session(me));
+            for id in ["one", "two"] {
+                peers.put(session(id), info("a"), None);
+            }
+            peers
+        };
+        let owners = owners(&[see("one"), see("two")]);
+        let share = owners.iter().filter(|owner| **owner == 0).count();
+        assert!((400..600).contains(&share), "one has {share} of 1000");
     }
 
     #[test]
