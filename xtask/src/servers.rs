@@ -65,3 +65,15 @@ fn names_e2e(sources: &Path) -> std::io::Result<bool> {
     }
     Ok(sources.extension().is_some_and(|end| end == "rs") && fs::read_to_string(sources)?.contains("e2e::"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tests_of_the_whole_system_need_servers_and_those_of_the_program_for_one_machine_do_not() {
+        let needing: Vec<String> = needing().unwrap().iter().map(ToString::to_string).collect();
+        assert!(needing.contains(&"e2e: tests/faults".to_owned()), "{needing:?}");
+        assert!(!needing.iter().any(|program| program.starts_with("cli: ")), "{needing:?}");
+    }
+}
