@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -60,6 +61,32 @@ impl World {
         let status = child.wait().unwrap();
         let arguments: Vec<OsString> = arguments.iter().map(Into::into).collect();
         assert!(status.success(), "etcdctl {arguments:?}: {status}");
+    }
+
+    /// Puts a key that nobody reads many times, each time with 3 KB of a new revision.
+    pub(crate) fn put_filler(&self, times: usize) {
+        let address = self.etcd.endpoint().trim_start_matches("http://").to_owned();
+        let mut stream = BufReader::new(TcpStream::connect(&address).unwrap());
+        // The key /cron/filler and zeros, in base64.
+        let body = format!(r#"{{"key":"L2Nyb24vZmlsbGVy","value":"{}"}}"#, "A".repeat(4000));
+        let head =
+            format!("POST /v3/kv/put HTTP/1.1\r\nHost: {address}\r\nContent-Length: {}\r\n\r\n", body.len());
+        let request = head + &body;
+        for _ in 0..times {
+            stream.get_mut().write_all(request.as_bytes()).unwrap();
+            let mut length = 0;
+            for (number, line) in stream.by_ref().lines().enumerate() {
+                let line = line.unwrap().to_ascii_lowercase();
+                assert!(number > 0 || line.contains(" 200 "), "{line}");
+                if let Some(value) = line.strip_prefix("content-length:") {
+                    length = value.trim().parse().unwrap();
+                }
+                if line.is_empty() {
+                    break;
+                }
+            }
+            stream.read_exact(&mut vec![0; length]).unwrap();
+        }
     }
 
     /// Puts a job in the replaced system's form.
