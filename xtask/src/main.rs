@@ -9,7 +9,7 @@ mod servers;
 mod stages;
 mod tools;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -50,18 +50,15 @@ enum Command {
     ///
     /// Builds the release program and runs real processes. Aims are printed beside the figures; nothing is asserted.
     Bench(bench::Arguments),
-    /// What the benchmarks start: appends a line with the time to a file
-    #[command(hide = true)]
-    Stamp { file: PathBuf, label: String },
 }
 
 fn main() -> ExitCode {
+    bench::stamp_if_asked();
     let done = match Arguments::parse().command {
         Command::Test(arguments) => stages::run(&arguments),
         Command::Tools => child::Children::new().and_then(|mut children| tools::fill(&mut children)),
         Command::Crdgen { check } => crdgen::run(check),
         Command::Bench(arguments) => bench::run(&arguments),
-        Command::Stamp { file, label } => bench::stamp(&file, &label),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -16,7 +16,7 @@ use std::process::Command;
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 
-pub(crate) use starts::stamp;
+pub(crate) use starts::stamp_if_asked;
 
 use crate::root;
 

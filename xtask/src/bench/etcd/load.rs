@@ -84,9 +84,7 @@ fn armed(world: &World, jobs: usize) -> anyhow::Result<Duration> {
     let begun = Instant::now();
     let cursors = format!("{}/cursor/", world.prefix());
     loop {
-        let count = world.etcd.ctl(&["get", "--prefix", &cursors, "--count-only", "--write-out=fields"]);
-        let count = count.lines().find_map(|line| line.strip_prefix("\"Count\" : "));
-        let count: usize = count.context("etcdctl gives a count")?.trim().parse()?;
+        let count = usize::try_from(field(world, &cursors, "Count")?)?;
         if count >= jobs {
             return Ok(begun.elapsed());
         }
@@ -97,7 +95,15 @@ fn armed(world: &World, jobs: usize) -> anyhow::Result<Duration> {
     }
 }
 
-/// A watch of the whole tree. Dropping it ends it.
+/// A number of what etcd answers to a count of the keys that begin so.
+fn field(world: &World, prefix: &str, name: &str) -> anyhow::Result<u64> {
+    let answer = world.etcd.ctl(&["get", "--prefix", prefix, "--count-only", "--write-out=fields"]);
+    let begins = format!("\"{name}\" : ");
+    let value = answer.lines().find_map(|line| line.strip_prefix(&begins));
+    Ok(value.with_context(|| format!("etcdctl gives no {name}: {answer}"))?.trim().parse()?)
+}
+
+/// A watch of the whole tree, from its start on. Dropping it ends it.
 struct Watcher {
     child: Child,
     /// Keys, and when the event of each arrived.
@@ -107,9 +113,11 @@ struct Watcher {
 
 impl Watcher {
     fn start(world: &World) -> anyhow::Result<Self> {
+        // With a revision it misses nothing, however long it takes to begin.
+        let from = field(world, &world.prefix(), "Revision")? + 1;
         let mut watch = Command::new(tool("etcdctl"));
         watch.arg(format!("--endpoints={}", world.etcd.endpoint()));
-        watch.args(["watch", "--prefix", &world.prefix()]);
+        watch.args(["watch", "--prefix", &world.prefix(), &format!("--rev={from}")]);
         let mut child = watch.stdout(Stdio::piped()).spawn()?;
         let lines = BufReader::new(child.stdout.take().context("it has a pipe")?).lines();
         let (sender, events) = channel();
