@@ -16,7 +16,7 @@ use crate::bench::figures::{cpu, memory};
 /// How long memory may settle after the load.
 const SETTLE: Duration = Duration::from_secs(5);
 /// How long CPU use is measured.
-const WATCH: Duration = Duration::from_secs(10);
+const WATCH: Duration = Duration::from_secs(5);
 /// How many edits are measured.
 const EDITS: usize = 20;
 /// How long an edit may take.

@@ -43,7 +43,7 @@ const WHOLE: Size = Size {
 };
 
 const QUICK: Size =
-    Size { rates: &[10, 500], rounds: 1, seconds: 5, workers: &[1, 3], records: 3000, jobs: 10_000 };
+    Size { rates: &[10, 500], rounds: 1, seconds: 5, workers: &[1, 3], records: 2000, jobs: 10_000 };
 
 pub(super) fn run(program: &Path, quick: bool) -> anyhow::Result<()> {
     let size = if quick { QUICK } else { WHOLE };

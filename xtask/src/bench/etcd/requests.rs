@@ -15,8 +15,11 @@ const WARM_UP: Duration = Duration::from_secs(3);
 /// What is counted.
 const COLUMNS: [&str; 6] = ["Txn", "Range", "other", "puts", "deletes", "watch messages"];
 
-/// The values of the columns. `other` is what of all requests is neither of the two.
-fn columns(counters: &Counters) -> [f64; 6] {
+/// How many values there are: the columns, and all messages that etcd received, those of streams included.
+const VALUES: usize = COLUMNS.len() + 1;
+
+/// The values so far. `other` is what of all requests is neither of the two.
+fn columns(counters: &Counters) -> [f64; VALUES] {
     let requests = |labels| counters.sum("grpc_server_handled_total", labels);
     let (txn, range) = (requests("grpc_method=\"Txn\""), requests("grpc_method=\"Range\""));
     [
@@ -26,6 +29,7 @@ fn columns(counters: &Counters) -> [f64; 6] {
         counters.sum("etcd_mvcc_put_total", ""),
         counters.sum("etcd_mvcc_delete_total", ""),
         counters.sum("grpc_server_msg_sent_total", "grpc_method=\"Watch\""),
+        counters.sum("grpc_server_msg_received_total", ""),
     ]
 }
 
@@ -39,7 +43,7 @@ pub(super) fn requests(world: &mut World, size: Size) -> anyhow::Result<()> {
     for name in COLUMNS {
         print!(" {name:>14}");
     }
-    println!(" {:>14} {:>8}", "idle requests/s", "doubled");
+    println!(" {:>15} {:>8}", "idle messages/s", "doubled");
     for count in size.workers {
         world.next_tree();
         let workers = (1..=*count).map(|number| world.worker(number)).collect::<Result<Vec<_>, _>>()?;
@@ -61,17 +65,17 @@ pub(super) fn requests(world: &mut World, size: Size) -> anyhow::Result<()> {
         let runs = starts.delays().len();
         let (_, doubled) = starts.missed_and_doubled(0);
         print!("{count:>8} {runs:>7}");
-        for (busy, idle) in busy.iter().zip(idle) {
+        for (busy, idle) in busy.iter().zip(idle).take(COLUMNS.len()) {
             print!(" {:>14.3}", (busy - idle) / runs as f64);
         }
-        println!(" {:>14.1} {doubled:>8}", idle[..3].iter().sum::<f64>() / size.seconds as f64);
+        println!(" {:>15.1} {doubled:>8}", idle[COLUMNS.len()] / size.seconds as f64);
     }
     Ok(())
 }
 
 /// Measures for so many seconds, from the middle of a second on: the claims of a slot are made up to a quarter of a
 /// second before it, and short commands have ended before half a second after it. Returns the first slot within.
-fn measured(world: &World, seconds: u64) -> anyhow::Result<(u64, [f64; 6])> {
+fn measured(world: &World, seconds: u64) -> anyhow::Result<(u64, [f64; VALUES])> {
     let middle = |second| Duration::from_secs(second) + Duration::from_millis(500);
     let before_first = whole_second(WARM_UP);
     sleep_until(middle(before_first));

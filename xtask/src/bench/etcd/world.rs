@@ -116,7 +116,7 @@ impl World {
                 bail!("crontab-worker ended with {status}: {}", process.log());
             }
             if matches!(http::get(&health, "/readyz"), Ok((200, _))) {
-                return Ok(Worker { process, load: begun.elapsed() });
+                return Ok(Worker { process, health, load: begun.elapsed() });
             }
             if begun.elapsed() > PATIENCE {
                 bail!("crontab-worker is not ready after {PATIENCE:?}: {}", process.log());
@@ -129,6 +129,7 @@ impl World {
 /// A running worker. Dropping it kills it.
 pub(super) struct Worker {
     process: Process,
+    health: String,
     /// From its start to its word that it is ready.
     pub(super) load: Duration,
 }
@@ -136,6 +137,11 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) fn id(&self) -> u32 {
         self.process.id()
+    }
+
+    /// What it has counted so far.
+    pub(super) fn counters(&self) -> anyhow::Result<Counters> {
+        Ok(Counters(http::get(&self.health, "/metrics")?.1))
     }
 
     /// Ends it as Kubernetes does.
