@@ -16,7 +16,7 @@ pub(super) fn delay(world: &mut World, size: Size) -> anyhow::Result<()> {
         size.rounds, size.seconds
     );
     println!(
-        "{:>7} | {:>10} {:>10} | {:>10} {:>10} | {:>6} {:>6} | {:>7} {:>7} {:>8} {:>8} | {:>6} {:>6}",
+        "{:>7} | {:>10} {:>10} | {:>10} {:>10} | {:>6} {:>6} | {:>7} {:>7} {:>8} {:>8} | {:>6} {:>6} {:>6}",
         "jobs/s",
         "bare p50",
         "bare p99",
@@ -29,13 +29,14 @@ pub(super) fn delay(world: &mut World, size: Size) -> anyhow::Result<()> {
         "overlaps",
         "doubled",
         "worker",
-        "etcd"
+        "etcd",
+        "log"
     );
     for rate in size.rates {
         one_rate(world, size, *rate)?;
     }
     println!(
-        "(overlaps: slots skipped because the run before had not ended, most of what is missed on a machine that can't keep up; worker, etcd: seconds of a core per second, the worker's without its commands')"
+        "(overlaps: recorded stretches of one or more slots that were skipped because the run before had not ended, as on a machine that can't keep up; worker, etcd, log: seconds of a core per second used by the worker without its commands, by etcd and by the server of the log)"
     );
     Ok(())
 }
@@ -44,7 +45,7 @@ pub(super) fn delay(world: &mut World, size: Size) -> anyhow::Result<()> {
 fn one_rate(world: &mut World, size: Size, rate: usize) -> anyhow::Result<()> {
     let stamper = std::env::current_exe()?;
     let (mut bare, mut ours) = (Starts::default(), Starts::default());
-    let (mut of_worker, mut of_etcd, mut overlaps) = (0.0, 0.0, 0.0);
+    let (mut used, mut overlaps) = ([0.0; 3], 0.0);
     for _ in 0..size.rounds {
         world.next_tree();
         let file = world.scratch.path().join(format!("bare{}", world.prefix().replace('/', "-")));
@@ -65,29 +66,31 @@ fn one_rate(world: &mut World, size: Size, rate: usize) -> anyhow::Result<()> {
         let overlapped = || -> anyhow::Result<f64> {
             Ok(worker.counters()?.sum("crontab_worker_slots_skipped_total", "Overlap"))
         };
-        let before = (cpu(worker.id()), cpu(world.etcd.process().id()));
+        let cpu = || [worker.id(), world.etcd.process().id(), world.mongo.process().id()].map(cpu);
+        let before = cpu();
         overlaps -= overlapped()?;
         sleep_until(Duration::from_secs(first + size.seconds));
-        of_worker += cpu(worker.id()) - before.0;
-        of_etcd += cpu(world.etcd.process().id()) - before.1;
+        for ((used, before), after) in used.iter_mut().zip(before).zip(cpu()) {
+            *used += (after - before) / (size.rounds as f64 * size.seconds as f64);
+        }
         overlaps += overlapped()?;
         // The last commands write their lines.
         sleep_until(Duration::from_secs(first + size.seconds + 1));
         worker.stop()?;
         ours.read(&file, first, size.seconds)?;
     }
-    let seconds = size.rounds as f64 * size.seconds as f64;
     let expected = rate * size.rounds * usize::try_from(size.seconds)?;
     let (missed, doubled) = ours.missed_and_doubled(expected);
     let (bare, ours) = (bare.delays(), ours.delays());
     let at = |percent| (percentile(&bare, percent), percentile(&ours, percent));
     let ((bare50, ours50), (bare99, ours99)) = (at(50), at(99));
     println!(
-        "{rate:>7} | {bare50:>10.2} {bare99:>10.2} | {ours50:>10.2} {ours99:>10.2} | {:>6.2} {:>6.2} | {expected:>7} {missed:>7} {overlaps:>8} {doubled:>8} | {:>6.2} {:>6.2}",
+        "{rate:>7} | {bare50:>10.2} {bare99:>10.2} | {ours50:>10.2} {ours99:>10.2} | {:>6.2} {:>6.2} | {expected:>7} {missed:>7} {overlaps:>8} {doubled:>8} | {:>6.2} {:>6.2} {:>6.2}",
         ours50 / bare50,
         ours99 / bare99,
-        of_worker / seconds,
-        of_etcd / seconds,
+        used[0],
+        used[1],
+        used[2],
     );
     Ok(())
 }
