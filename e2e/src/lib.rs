@@ -21,6 +21,6 @@ pub use etcd::{Etcd, EtcdOptions};
 pub use legacy::LegacyWorker;
 pub use mongo::{Mongo, MongoOptions};
 pub use process::{Process, free_port, until};
-pub use records::records;
+pub use records::documents;
 pub use tools::tool;
 pub use worker::{Worker, WorkerOptions, children, is_alive, peak_memory};

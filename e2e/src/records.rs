@@ -6,17 +6,18 @@ use serde_json::Value;
 
 use crate::{Mongo, tool};
 
-/// Every document of the collection `log`, by job and slot.
+/// Every document of a collection: `log` by job and slot, `slots` by job.
 ///
 /// # Panics
 /// If the server does not answer.
-pub fn records(mongo: &Mongo) -> Vec<Value> {
+pub fn documents(mongo: &Mongo, collection: &str) -> Vec<Value> {
     let server = tool("secantusd-py").canonicalize().expect("the server's file is there");
     // The driver is in the environment that the server is in.
     let output = Command::new(server.with_file_name("python"))
         .arg("-c")
         .arg(include_str!("records.py"))
         .arg(mongo.uri())
+        .arg(collection)
         .output()
         .expect("python starts");
     let text = String::from_utf8_lossy(&output.stdout);

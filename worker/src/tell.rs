@@ -18,7 +18,7 @@ pub(crate) async fn reports(mut reports: broadcast::Receiver<Report>) {
                 run = %record.run,
                 slot = %record.slot,
                 outcome = %record.outcome,
-                message = record.message,
+                why = record.message,
                 "a run ended"
             ),
             Ok(Report::Skipped(record)) => tracing::info!(

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use e2e::until;
 use rustix::process::Signal;
 
-use crate::world::{EACH_SECOND, World, assert_each_once, slots};
+use crate::world::{EACH_SECOND, World, slots};
 
 #[test]
 fn runs_go_on_by_themselves_after_etcd_was_away_for_twenty_seconds() {
@@ -91,5 +91,6 @@ fn a_worker_started_while_etcd_is_away_waits_for_it() {
     assert!(!worker.is_ready());
     world.etcd.start_again();
     worker.until_ready();
-    assert_each_once(&world.until_lines("noted", 4));
+    let lines = world.until_lines("noted", 4);
+    world.assert_each_once("noted", &lines);
 }

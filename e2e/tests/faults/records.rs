@@ -62,24 +62,25 @@ fn a_mongodb_killed_between_writes_costs_no_record() {
 fn a_worker_asked_to_end_gives_its_runs_their_grace_and_keeps_their_records() {
     let world = World::start();
     let mut worker = world.worker("w1");
-    for n in 0..5 {
-        let note = world.note_slot("noted");
-        world.put_job(
-            &format!("slow-{n}"),
-            EACH_SECOND,
-            &format!("trap '{}; exit' TERM; {note}; sleep 60 & wait", world.append("ended", "x")),
-        );
+    let jobs: Vec<String> = (0..5).map(|n| format!("slow-{n}")).collect();
+    for job in &jobs {
+        let (begun, ended) = (world.append("begun", "x"), world.append("ended", "x"));
+        let command = format!("trap 'sleep 1; {ended}; exit 3' TERM; {begun}; sleep 600 & wait");
+        world.put_job(job, EACH_SECOND, &command);
     }
-    world.until_lines("noted", 5);
+    world.until_lines("begun", jobs.len());
     let status = worker.process_mut().stop();
     assert_eq!(status.code(), Some(0));
-    let begun = world.lines("noted").len();
-    assert_eq!(world.lines("ended").len(), begun, "runs were not asked to end, or got no time for it");
-    let records: usize = (0..5).map(|n| world.records(&format!("slow-{n}")).len()).sum();
-    assert_eq!(records, begun);
-    assert!(world.keys("runs/").is_empty(), "run records are left over");
-    assert!(world.keys("workers/").is_empty(), "its registration is left over");
-    assert!(world.keys("lock/").is_empty(), "locks are left over");
+    assert_eq!(world.lines("begun").len(), jobs.len(), "a run started after the request to end");
+    assert_eq!(world.lines("ended").len(), jobs.len(), "runs got no grace");
+    for job in &jobs {
+        let records = world.records(job);
+        assert_eq!(records.len(), 1, "{records:?}");
+        assert_eq!((&records[0]["outcome"], &records[0]["exitStatus"]), (&"Killed".into(), &3.into()));
+    }
+    for folder in ["runs/", "workers/", "lock/"] {
+        assert_eq!(world.keys(folder), Vec::<String>::new(), "left over");
+    }
 }
 
 #[test]

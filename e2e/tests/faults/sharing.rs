@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use e2e::{LegacyWorker, Worker, WorkerOptions, until};
 
-use crate::world::{EACH_SECOND, World, assert_each_once, until_ended};
+use crate::world::{EACH_SECOND, World, until_ended};
 
 /// A command that appends a line as it starts, and another one if an earlier run of it, or anything that one started,
 /// is still there: the kernel has the lock as long as any of them lives.
@@ -34,7 +34,7 @@ fn with_three_workers_every_slot_runs_once() {
     let mut seen = BTreeSet::new();
     for file in &files {
         let lines = world.until_lines(file, 15);
-        assert_each_once(&lines);
+        world.assert_each_once(file, &lines);
         seen.extend(sessions(&lines));
     }
     assert_eq!(seen.len(), 3, "the jobs are not spread over the workers: {seen:?}");
@@ -57,7 +57,7 @@ fn every_slot_runs_once_while_workers_come_and_go() {
     assert_eq!(first.process_mut().stop().code(), Some(0));
     for file in &files {
         world.until_more(file, 5);
-        assert_each_once(&world.lines(file));
+        world.assert_each_once(file, &world.lines(file));
     }
 }
 
