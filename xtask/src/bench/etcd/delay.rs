@@ -36,7 +36,7 @@ pub(super) fn delay(world: &mut World, size: Size) -> anyhow::Result<()> {
         one_rate(world, size, *rate)?;
     }
     println!(
-        "(overlaps: recorded stretches of one or more slots that were skipped because the run before had not ended, as on a machine that can't keep up; worker, etcd, log: seconds of a core per second used by the worker without its commands, by etcd and by the server of the log)"
+        "(where the bare loop's p99 is beyond 1,000 ms, the machine can't start that many each second; overlaps: recorded stretches of one or more slots that were skipped because the run before had not ended, as on a machine that can't keep up; worker, etcd, log: seconds of a core per second used by the worker without its commands, by etcd and by the server of the log)"
     );
     Ok(())
 }
