@@ -54,7 +54,7 @@ pub(super) fn in_words(why: &Error, endpoint: &str) -> String {
         Error::GRpcStatus(status) => status.message().to_owned(),
         other => other.to_string(),
     };
-    let causes = causes(why);
+    let causes = causes(why, &text);
     let has = |part: &str| text.contains(part) || causes.contains(part);
     let advice = if has("invalid user ID or password") {
         "etcd knows no such user with this password; check --etcd-user and --etcd-password-file"
@@ -66,15 +66,24 @@ pub(super) fn in_words(why: &Error, endpoint: &str) -> String {
         "the user may not do this; grant a role that reads and writes all keys under the prefix (etcdctl role grant-permission)"
     } else if has("no leader") {
         "the cluster has no leader: most of its members must run and reach each other"
-    } else if has("UnknownIssuer") {
+    } else if has("UnknownIssuer") || has("BadSignature") {
         "its certificate was not issued by what --etcd-cacert trusts; give the certificate of the authority that issued it"
     } else if has("NotValidForName") {
         "its certificate is for another name; write the endpoint with a name that the certificate has"
     } else if has("Expired") && has("certificate") {
         "its certificate has expired; renew it"
-    } else if has("CertificateRequired") || has("BadCertificate") || has("certificate required") {
+    } else if has("CertificateRequired")
+        || has("BadCertificate")
+        || has("alert: UnknownCA")
+        || has("certificate required")
+    {
         "it asks for a client certificate that it trusts; give --etcd-cert and --etcd-key"
-    } else if has("InvalidContentType") || has("HandshakeFailure") {
+    } else if endpoint.starts_with("https")
+        && ["broken pipe", "connection closed", "reset by peer"].into_iter().any(has)
+    {
+        // TLS 1.3: the client takes itself for connected before it hears that its certificate is not wanted.
+        "it ended the connection, as it does to clients whose certificate it does not trust; is etcd well, and are --etcd-cert and --etcd-key right?"
+    } else if has("InvalidContentType") || has("HandshakeFailure") || has("handshake eof") {
         "it does not speak TLS there; write http instead of https, or check the port"
     } else if has("Connection refused") {
         "nobody listens there; is etcd running, and is the port right?"
@@ -86,16 +95,19 @@ pub(super) fn in_words(why: &Error, endpoint: &str) -> String {
     format!("etcd at {endpoint}: {advice}")
 }
 
-/// What caused it, each with a colon before.
-fn causes(why: &Error) -> String {
+/// What caused it, each with a colon before; what was said already is left out.
+fn causes(why: &Error, said: &str) -> String {
     let mut text = String::new();
     let mut source = match why {
         Error::GRpcStatus(status) => std::error::Error::source(status),
         other => std::error::Error::source(other),
     };
     while let Some(why) = source {
-        text.push_str(": ");
-        text.push_str(&why.to_string());
+        let cause = why.to_string();
+        if !said.contains(&cause) && !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
         source = why.source();
     }
     text

@@ -9,6 +9,7 @@ pub(crate) mod claims;
 pub(crate) mod ends;
 pub(crate) mod follow;
 pub(crate) mod kept;
+pub(crate) mod locks;
 pub(crate) mod log;
 pub(crate) mod names;
 pub(crate) mod tree;
@@ -85,6 +86,20 @@ macro_rules! tree_cases {
                 a_kill_waits_for_workers_that_are_away
                 a_kill_does_not_mean_later_runs
                 a_kill_where_nothing_runs_writes_nothing
+            ;
+            locks:
+                leased_keys_end_with_their_session_and_others_stay
+                a_conditional_deletion_deletes_only_what_was_meant
+                a_live_session_is_renewed_and_a_closed_one_is_not
+                an_exclusive_run_holds_the_lock_until_it_ends
+                a_finish_leaves_a_lock_that_is_not_its_own
+                a_held_lock_refuses_claims
+                a_reserved_lock_refuses_none_and_stays
+                a_run_of_an_ended_session_is_taken_over_by_the_next
+                a_run_given_back_without_a_count_is_gone
+                only_a_registered_worker_announces
+                a_reservation_waits_for_whoever_holds_the_lock
+                collect_takes_the_reservation_along
             ;
             follow:
                 a_follower_sees_every_change_once_and_in_order

@@ -1,5 +1,6 @@
 //! Servers and trees on them.
 
+use std::future::{Ready, ready};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ pub(crate) fn tree(endpoint: &str) -> Etcd {
 }
 
 /// An empty tree: on the servers that `ETCD_ENDPOINTS` names, under a prefix of its own, or else on a new one.
-pub(crate) async fn fixture() -> Fixture<Etcd> {
+pub(crate) fn fixture() -> Ready<Fixture<Etcd>> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     if let Ok(endpoints) = std::env::var("ETCD_ENDPOINTS") {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -33,8 +34,14 @@ pub(crate) async fn fixture() -> Fixture<Etcd> {
         let endpoints = endpoints.split(',').map(str::to_owned).collect();
         let prefix = KeyPrefix::new(&prefix).expect("a prefix");
         let config = EtcdConfig { endpoints, prefix, ..config("") };
-        return Fixture { store: Etcd::new(config).expect("usable endpoints"), _kept: Box::new(()) };
+        return ready(Fixture { store: Etcd::new(config).expect("usable endpoints"), _kept: Box::new(()) });
     }
     let server = Server::start();
-    Fixture { store: tree(&server.endpoint()), _kept: Box::new(server) }
+    ready(Fixture { store: tree(&server.endpoint()), _kept: Box::new(server) })
+}
+
+/// An error and what caused it.
+pub(crate) fn in_words(why: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(why.source(), |why| why.source());
+    causes.fold(why.to_string(), |text, why| format!("{text}: {why}"))
 }
