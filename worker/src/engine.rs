@@ -12,6 +12,7 @@ mod session;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
@@ -33,7 +34,7 @@ use crate::metrics::Metrics;
 use crate::runs::{Running, Runs};
 use crate::state::State;
 use crate::view::{Malformed, News, View};
-use crate::{Config, Order, Report, environment, now};
+use crate::{Config, Order, Report, boot_millis, environment, now};
 
 /// The engine sleeps no longer than this, so that a step of the wall clock is noticed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
@@ -95,6 +96,7 @@ pub(crate) struct Engine<T, L> {
     listing: Option<HashSet<String>>,
     ready: Vec<oneshot::Sender<usize>>,
     state: watch::Sender<State>,
+    pulse: Arc<AtomicU64>,
     metrics: Metrics,
     trouble: mpsc::UnboundedSender<Trouble>,
     troubles: mpsc::UnboundedReceiver<Trouble>,
@@ -110,7 +112,7 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
         config: Config,
         (session, asked): (Session, Boottime),
         (executor, events): ExecutorPair,
-        (reports, state): (broadcast::Sender<Report>, watch::Sender<State>),
+        (reports, state, pulse): (broadcast::Sender<Report>, watch::Sender<State>, Arc<AtomicU64>),
     ) -> Self {
         let view = View::new(tree.prefix().clone(), session.id.clone(), config.zone);
         let (trouble, troubles) = mpsc::unbounded_channel();
@@ -148,6 +150,7 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
             listing: None,
             ready: Vec::new(),
             state,
+            pulse,
             metrics,
             trouble,
             troubles,
@@ -164,6 +167,7 @@ impl<T: Tree, L: RunLog> Engine<T, L> {
         let mut owned = true;
         let mut backlog = VecDeque::new();
         loop {
+            self.pulse.store(boot_millis(), Ordering::Relaxed);
             self.keep_session();
             self.look_at_what_is_due();
             self.tell_ready();

@@ -24,6 +24,8 @@ mod view;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use model::run::SessionId;
@@ -106,6 +108,7 @@ pub enum StartError {
 pub struct Worker {
     session: SessionId,
     state: watch::Receiver<State>,
+    pulse: Arc<AtomicU64>,
     reports: broadcast::Sender<Report>,
     orders: mpsc::UnboundedSender<Order>,
     engine: JoinHandle<()>,
@@ -139,10 +142,11 @@ impl Worker {
         let (orders, received) = mpsc::unbounded_channel();
         let (tell_state, state) = watch::channel(State::starting());
         let id = session.id.clone();
-        let told = (reports.clone(), tell_state);
+        let pulse = Arc::new(AtomicU64::new(boot_millis()));
+        let told = (reports.clone(), tell_state, Arc::clone(&pulse));
         let engine = engine::Engine::new(tree, log, config, (session, asked), executor, told);
         let engine = tokio::spawn(engine.run(received));
-        Ok(Self { session: id, state, reports, orders, engine })
+        Ok(Self { session: id, state, pulse, reports, orders, engine })
     }
 
     /// The first session of this worker; it gets a new one when that is lost.
@@ -153,6 +157,12 @@ impl Worker {
     /// Whether it is fit to work, now and whenever that changes.
     pub fn state(&self) -> watch::Receiver<State> {
         self.state.clone()
+    }
+
+    /// How long ago its engine last went through its loop. It does so at least once a second, so a longer time means that
+    /// it is stuck: then its state does not change any more either.
+    pub fn silent_for(&self) -> Duration {
+        Duration::from_millis(boot_millis().saturating_sub(self.pulse.load(Ordering::Relaxed)))
     }
 
     /// What happens from now on. A receiver that falls far behind is told how much it missed; nothing waits for it.
@@ -184,6 +194,11 @@ impl Worker {
 
 /// How many reports a slow receiver may be behind.
 const REPORTS_KEPT: usize = 4096;
+
+/// The boot-time clock in milliseconds.
+pub(crate) fn boot_millis() -> u64 {
+    u64::try_from(Boottime::now().0.as_millis()).unwrap_or(u64::MAX)
+}
 
 /// Names a session; no other of the same node ever has the same name.
 pub(crate) fn new_session_id(node: &str) -> SessionId {

@@ -25,6 +25,9 @@ use self::arguments::{Arguments, Stores};
 /// How long to wait before the worker is started again.
 const START_AGAIN: Duration = Duration::from_secs(1);
 
+/// An engine that does not go on within this is stuck.
+const STUCK: Duration = Duration::from_secs(10);
+
 /// How long records that the log does not take are waited for at the end. They stay in the spool.
 const LAST_RECORDS: Duration = Duration::from_secs(5);
 
@@ -131,7 +134,12 @@ async fn work<T: Tree, L: RunLog>(
     let mut state = worker.state();
     tracing::info!(session = %worker.session(), "the worker has started");
     let mut asked = false;
+    let mut look = tokio::time::interval(Duration::from_secs(1));
     loop {
+        let stuck = worker.silent_for() > STUCK;
+        let live =
+            if stuck { Err("the scheduler stands still; it needs a restart".to_owned()) } else { Ok(()) };
+        health.set_live("scheduler", live);
         let State { session, tree, executor } = state.borrow_and_update().clone();
         health.set_ready("session", session);
         health.set_ready("tree", tree);
@@ -139,6 +147,7 @@ async fn work<T: Tree, L: RunLog>(
         tokio::select! {
             () = worker.ended() => break,
             Ok(()) = state.changed() => {}
+            _ = look.tick() => {}
             signal = shutdown.requested() => {
                 tracing::info!(signal, hurried = asked, "ending");
                 worker.stop(if asked { Duration::ZERO } else { Duration::MAX });
