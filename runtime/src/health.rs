@@ -19,7 +19,7 @@ pub use server::{ListenError, listen, serve};
 /// The argument about health that every daemon has.
 #[derive(Clone, Debug, clap::Args)]
 pub struct HealthArgs {
-    /// Where /healthz, /readyz and /metrics are served, such as 127.0.0.1:9470 or [::]:9470; nowhere unless given
+    /// Where /healthz, /readyz and /metrics are served, such as 127.0.0.1:9470 or `[::]:9470`; nowhere unless given
     #[arg(long, env = "CRONTAB_HEALTH_LISTEN", value_name = "ADDRESS")]
     pub health_listen: Option<SocketAddr>,
 }

@@ -18,7 +18,7 @@ use prometheus_client::registry::{Registry, Unit};
 use rustix::param::{clock_ticks_per_second, page_size};
 use rustix::process::{Resource, getrlimit};
 
-/// The media type of what [`text`] returns.
+/// The media type of what [`text()`] returns.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// A registry with the metrics of this process and `crontab_build_info`, which has the program's name and version as

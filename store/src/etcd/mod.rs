@@ -1,7 +1,7 @@
 //! The tree on etcd, for any number of workers.
 //!
 //! An **endpoint** is the address of one member of the cluster. One of them is used at a time; when it fails, the next
-//! that answers is ([`connection`]). Whatever waiting can mend is [`TreeError::Unavailable`], whose source says what is
+//! that answers is. Whatever waiting can mend is [`TreeError::Unavailable`], whose source says what is
 //! wrong and what to do; the caller tries again for as long as it likes.
 //!
 //! Reads are linearizable: they show everything that was acknowledged before, through whichever member.

@@ -62,7 +62,22 @@ fn a_wrong_argument_is_status_2_and_help_names_every_variable() {
         (&["--data", "x", "--time-zone", "Europe/Pariss"][..], "did you mean Europe/Paris?"),
         (&["--data", "x", "--etcd-prefix", "cron"], "write one such as /cron"),
         (&["--data", "x", "--log", "a=b=c"], "write a level"),
-        (&["--node-name", "n"], "--data <FOLDER>"),
+        (&["--node-name", "n"], "give --etcd-endpoints, such as http://etcd:2379, or --data"),
+        (&["--etcd-endpoints", "http://e:1"], "give --mongodb-uri"),
+        (&["--data", "x", "--etcd-endpoints", "http://e:1"], "cannot be used with"),
+        (
+            &["--etcd-endpoints", "ftp://e", "--mongodb-uri", "mongodb://h/"],
+            "write it like http://127.0.0.1:2379",
+        ),
+        (&["--etcd-endpoints", "https://e:1", "--mongodb-uri", "mongodb://h/"], "--etcd-cacert"),
+        (&["--etcd-endpoints", "http://e:1", "--mongodb-uri", "h"], "write mongodb://"),
+        (
+            &["--etcd-endpoints", "http://e:1", "--mongodb-uri", "mongodb://h/", "--etcd-cert", "a"],
+            "--etcd-key",
+        ),
+        (&["--data", "x", "--label", "disk"], "write KEY=VALUE"),
+        (&["--data", "x", "--session-seconds", "3"], "3 is not in 6..=600"),
+        (&["--data", "x", "--max-runs", "0"], "--max-runs"),
     ] {
         let output = run(arguments);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -70,7 +85,11 @@ fn a_wrong_argument_is_status_2_and_help_names_every_variable() {
     }
     let help = String::from_utf8(run(&["--help"]).stdout).unwrap();
     for variable in
-        ["CRONTAB_DATA", "ETCD_PREFIX", "NODE_NAME", "CRONTAB_TIME_ZONE", "LOG_FORMAT", "RUST_LOG"]
+        "CRONTAB_DATA ETCD_PREFIX NODE_NAME CRONTAB_TIME_ZONE LOG_FORMAT RUST_LOG ETCD_ENDPOINTS ETCD_CACERT \
+         ETCD_CERT ETCD_KEY ETCD_USER ETCD_PASSWORD_FILE MONGODB_URI CRONTAB_RETENTION_DAYS CRONTAB_SPOOL_DIR \
+         CRONTAB_SPOOL_LIMIT_MIB CRONTAB_WORKER_ID CRONTAB_LABELS CRONTAB_MAX_RUNS CRONTAB_SESSION_SECONDS \
+         CRONTAB_HEALTH_LISTEN"
+            .split_whitespace()
     {
         assert!(help.contains(variable), "{variable} is not in the help:\n{help}");
     }
