@@ -95,8 +95,10 @@ pub enum Owner {
 }
 
 /// The text form of a job, as stored in the tree and written by people. See `docs/reference.md` for each field.
+///
+/// A field that this version does not know is refused and not passed over: the job would run otherwise than it is meant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct JobSpec {
     /// A cron expression in the standard dialect.
     pub schedule: String,
@@ -127,7 +129,7 @@ pub struct JobSpec {
 
 /// The text form of what a run does.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RunTemplate {
     /// A line for the shell; either this or `exec`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -157,6 +159,7 @@ pub struct RunTemplate {
 
 /// One environment variable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct EnvVar {
     /// Its name.
     pub name: String,
@@ -167,7 +170,7 @@ pub struct EnvVar {
 
 /// How much output of a run is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct OutputLimit {
     /// In bytes; what is longer keeps its beginning and its end.
     pub limit_bytes: u64,

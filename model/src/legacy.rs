@@ -52,6 +52,11 @@ pub enum ValueError {
     /// Not JSON, or not of the right shape.
     #[error("the value is not a job; write {{\"name\":\"…\",\"command\":\"…\",\"cronExpr\":\"…\"}}")]
     Json(#[source] serde_json::Error),
+    /// What this version does not know, probably written by a newer one.
+    #[error(
+        "the job asks for something that this version does not know; update this program, or take it out of the job"
+    )]
+    Newer(#[source] serde_json::Error),
     /// JSON, but no valid job.
     #[error("the value is not a valid job")]
     Job(#[source] JobError),
@@ -62,7 +67,7 @@ impl ValueError {
     pub fn explain(&self) -> String {
         match self {
             Self::TooLarge(_) => self.to_string(),
-            Self::Json(source) => format!("{self} ({source})"),
+            Self::Json(source) | Self::Newer(source) => format!("{self} ({source})"),
             Self::Job(source) => source.explain(),
         }
     }
@@ -89,7 +94,11 @@ impl JobValue {
         if bytes.len() > MAX_VALUE_BYTES {
             return Err(ValueError::TooLarge(bytes.len()));
         }
-        serde_json::from_slice(bytes).map_err(ValueError::Json)
+        serde_json::from_slice(bytes).map_err(|why| {
+            let text = why.to_string();
+            let newer = text.starts_with("unknown field") || text.starts_with("unknown variant");
+            if newer { ValueError::Newer(why) } else { ValueError::Json(why) }
+        })
     }
 
     /// The value as stored.

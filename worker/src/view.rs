@@ -165,7 +165,9 @@ impl View {
             }
         };
         let unreadable = |name: JobName, why: &serde_json::Error| {
-            let message = format!("the value can't be read ({why}); delete the key and it is made again");
+            let message = format!(
+                "the value can't be read ({why}); if a newer version wrote it, update this one, otherwise delete the key"
+            );
             News::Malformed(Some(name), Malformed { key: pair.key.clone(), message })
         };
         let revision = pair.modified;
