@@ -140,6 +140,16 @@ impl Etcd {
         });
     }
 
+    /// What it counts, as Prometheus reads it.
+    ///
+    /// # Panics
+    /// If it does not answer.
+    pub fn metrics(&self) -> String {
+        let (status, text) = crate::http::get(self.port, "/metrics").expect("etcd answers");
+        assert_eq!(status, 200, "{text}");
+        text
+    }
+
     /// Runs etcdctl against it.
     ///
     /// # Panics

@@ -10,6 +10,7 @@
 //! Not here: what is tested. That is beside each room, and for the whole system in `e2e/tests`.
 
 mod etcd;
+mod http;
 mod legacy;
 mod mongo;
 mod process;

@@ -1,12 +1,9 @@
 //! Our worker, as people run it.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -150,16 +147,9 @@ impl Worker {
     }
 
     /// The status and the body of an answer, if one comes.
+
     fn get(&self, path: &str) -> Option<(u16, String)> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.health)).ok()?;
-        // A stopped process takes connections and answers nothing.
-        stream.set_read_timeout(Some(Duration::from_secs(5))).expect("five seconds are a time-out");
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: worker\r\nConnection: close\r\n\r\n").ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        let (head, body) = answer.split_once("\r\n\r\n")?;
-        let status = head.split(' ').nth(1)?.parse().ok()?;
-        Some((status, body.to_owned()))
+        crate::http::get(self.health, path)
     }
 }
 

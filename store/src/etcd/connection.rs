@@ -3,9 +3,12 @@
 //! A member is used once it has answered a read of the prefix: that shows that it is reached, that it has a leader, and
 //! that the user may read. Until then no request is sent to it, so a request that fails for want of a connection was
 //! never sent.
+//!
+//! A caller may drop a request before its answer, as a worker does with a renewal that takes too long. When a member has
+//! kept such a request for [`DOUBT`], the next one goes elsewhere, as after a failure: a dead machine looks like silence.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use etcd_client::{Client, ConnectOptions, Error, GetOptions};
@@ -19,6 +22,10 @@ use crate::tree::TreeError;
 /// How long a member may take to show that it works.
 const PROBE: Duration = Duration::from_secs(3);
 
+/// How long a member may keep a request that is then dropped, before it counts as broken. Shorter than the wait for a
+/// renewal of the shortest session.
+const DOUBT: Duration = Duration::from_millis(500);
+
 /// After all members failed, how long the same answer is given without asking them again.
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -26,8 +33,8 @@ const PAUSE: Duration = Duration::from_millis(250);
 pub(super) struct Connection {
     endpoints: Vec<String>,
     options: ConnectOptions,
-    /// A key to probe with: the prefix itself.
-    probe: String,
+    /// What all keys begin with, and itself the key to probe with.
+    prefix: String,
     /// The member to try first.
     next: AtomicUsize,
     /// Whoever connects holds it; the others wait for the outcome.
@@ -42,8 +49,31 @@ enum Current {
 
 /// A member that has answered.
 pub(super) struct Member {
-    endpoint: String,
+    pub(super) endpoint: String,
     pub(super) client: Client,
+    /// The next request goes to another one.
+    broken: AtomicBool,
+}
+
+impl Member {
+    /// It seems broken: the next request tries the one after it first.
+    pub(super) fn leave(&self) {
+        self.broken.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A request that has no answer yet.
+struct Unanswered<'m> {
+    member: &'m Member,
+    since: Instant,
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        if self.since.elapsed() >= DOUBT {
+            self.member.leave();
+        }
+    }
 }
 
 impl std::fmt::Debug for Connection {
@@ -58,7 +88,7 @@ impl Connection {
         Ok(Self {
             endpoints,
             options,
-            probe: config.prefix.as_str().to_owned(),
+            prefix: config.prefix.as_str().to_owned(),
             next: AtomicUsize::new(0),
             current: Mutex::new(Current::None),
         })
@@ -74,16 +104,19 @@ impl Connection {
         F: Future<Output = Result<A, Error>>,
     {
         let member = self.member().await?;
-        match timeout(longest, ask(member.client.clone())).await {
+        let unanswered = Unanswered { member: &member, since: Instant::now() };
+        let answer = timeout(longest, ask(member.client.clone())).await;
+        std::mem::forget(unanswered);
+        match answer {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(why)) => {
                 if !is_answer(&why) {
-                    self.drop_member(&member).await;
+                    member.leave();
                 }
-                Err(translate(&why, &member.endpoint))
+                Err(translate(&why, &member.endpoint, &self.prefix))
             }
             Err(_) => {
-                self.drop_member(&member).await;
+                member.leave();
                 let (endpoint, seconds) = (&member.endpoint, longest.as_secs());
                 Err(unavailable(format!("etcd at {endpoint} did not answer within {seconds} s")))
             }
@@ -94,22 +127,27 @@ impl Connection {
     pub(super) async fn member(&self) -> Result<Arc<Member>, TreeError> {
         let mut current = self.current.lock().await;
         match &*current {
-            Current::Connected(member) => return Ok(Arc::clone(member)),
+            Current::Connected(member) if !member.broken.load(Ordering::Relaxed) => {
+                return Ok(Arc::clone(member));
+            }
             Current::Failed(at, why) if at.elapsed() < PAUSE => return Err(unavailable(why.clone())),
-            Current::None | Current::Failed(..) => {}
+            Current::None | Current::Connected(_) | Current::Failed(..) => {}
         }
+        *current = Current::None;
         let first = self.next.load(Ordering::Relaxed);
         let mut failures = Vec::new();
         for index in (0..self.endpoints.len()).map(|i| (first + i) % self.endpoints.len()) {
             let endpoint = &self.endpoints[index];
+            // Set before the outcome is known: whoever waits for it may give up meanwhile.
+            self.next.store((index + 1) % self.endpoints.len(), Ordering::Relaxed);
             match timeout(PROBE, self.connect(endpoint)).await {
                 Ok(Ok(client)) => {
-                    self.next.store(index, Ordering::Relaxed);
-                    let member = Arc::new(Member { endpoint: endpoint.clone(), client });
+                    let broken = AtomicBool::new(false);
+                    let member = Arc::new(Member { endpoint: endpoint.clone(), client, broken });
                     *current = Current::Connected(Arc::clone(&member));
                     return Ok(member);
                 }
-                Ok(Err(why)) => failures.push(in_words(&why, endpoint)),
+                Ok(Err(why)) => failures.push(in_words(&why, endpoint, &self.prefix)),
                 Err(_) => failures.push(format!(
                     "etcd at {endpoint} did not answer within {} s; is it reachable from here, and has it a leader?",
                     PROBE.as_secs()
@@ -124,19 +162,7 @@ impl Connection {
     async fn connect(&self, endpoint: &str) -> Result<Client, Error> {
         let mut client = Client::connect([endpoint], Some(self.options.clone())).await?;
         let probe = GetOptions::new().with_keys_only();
-        client.get(self.probe.as_str(), Some(probe)).await?;
+        client.get(self.prefix.as_str(), Some(probe)).await?;
         Ok(client)
-    }
-
-    /// The member seems broken: the next request tries the one after it first.
-    pub(super) async fn drop_member(&self, member: &Arc<Member>) {
-        let mut current = self.current.lock().await;
-        if let Current::Connected(present) = &*current
-            && Arc::ptr_eq(present, member)
-        {
-            let next = self.next.load(Ordering::Relaxed) + 1;
-            self.next.store(next % self.endpoints.len(), Ordering::Relaxed);
-            *current = Current::None;
-        }
     }
 }

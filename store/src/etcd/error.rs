@@ -32,8 +32,8 @@ pub(super) fn is_answer(why: &Error) -> bool {
     )
 }
 
-/// What it means for the caller. `endpoint` is whom it came from.
-pub(super) fn translate(why: &Error, endpoint: &str) -> TreeError {
+/// What it means for the caller. `endpoint` is whom it came from, `prefix` what all keys of the tree begin with.
+pub(super) fn translate(why: &Error, endpoint: &str, prefix: &str) -> TreeError {
     if let Error::GRpcStatus(status) = why
         && status.code() == Code::ResourceExhausted
         && status.message().contains("space")
@@ -45,11 +45,11 @@ pub(super) fn translate(why: &Error, endpoint: &str) -> TreeError {
             .into(),
         );
     }
-    unavailable(in_words(why, endpoint))
+    unavailable(in_words(why, endpoint, prefix))
 }
 
 /// One sentence, with what to do about it where that is known.
-pub(super) fn in_words(why: &Error, endpoint: &str) -> String {
+pub(super) fn in_words(why: &Error, endpoint: &str, prefix: &str) -> String {
     let text = match why {
         Error::GRpcStatus(status) => status.message().to_owned(),
         other => other.to_string(),
@@ -63,7 +63,9 @@ pub(super) fn in_words(why: &Error, endpoint: &str) -> String {
     } else if has("authentication is not enabled") {
         "etcd has no users; leave --etcd-user out, or enable them there (etcdctl auth enable)"
     } else if has("permission denied") {
-        "the user may not do this; grant a role that reads and writes all keys under the prefix (etcdctl role grant-permission)"
+        return format!(
+            "etcd at {endpoint}: the user may not do this; grant it a role that reads and writes the keys that begin with {prefix} (etcdctl role grant-permission)"
+        );
     } else if has("no leader") {
         "the cluster has no leader: most of its members must run and reach each other"
     } else if has("UnknownIssuer") || has("BadSignature") {

@@ -14,7 +14,7 @@ use etcd_client::{EventType, WatchOptions, WatchResponse};
 use model::keys::Folder;
 use model::run::Revision;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, interval, sleep, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 
 use super::{Etcd, MESSAGE_BYTES, REQUEST, after, end_of, txn};
 use crate::tree::{Change, Follow, Tree, TreeError};
@@ -25,7 +25,7 @@ const PROGRESS: Duration = Duration::from_secs(4);
 /// How long a stream may say nothing.
 const SILENCE: Duration = Duration::from_secs(12);
 
-/// How long to wait before the tree is listed again.
+/// How long to wait before etcd is asked again.
 const PAUSE: Duration = Duration::from_millis(250);
 
 pub(super) struct Follower {
@@ -57,7 +57,7 @@ impl Follower {
                 Err(stop) => stop,
             };
             let Stop::Again(why) = stop else { return };
-            if self.send(Follow::Again(why)).await.is_err() {
+            if self.send(Follow::Again(why)).await.is_err() || self.pause().await.is_err() {
                 return;
             }
         }
@@ -65,14 +65,15 @@ impl Follower {
 
     /// Sends the pages of a listing, and returns the revision it shows. Until etcd answers nothing is sent.
     async fn list(&self) -> Result<Revision, Stop> {
+        // The revision of all pages; none while there is no page yet.
         let mut revision = 0;
-        let mut sent = false;
         for folder in &self.folders {
             let mut from = folder.clone().into_bytes();
             loop {
                 let (page, at, more) = match self.tree.page(from.clone(), end_of(folder), revision).await {
                     Ok(page) => page,
-                    Err(why) if sent => return Err(Stop::Again(in_words(&why))),
+                    // Perhaps that revision was compacted meanwhile, or is of a tree before a restore.
+                    Err(why) if revision != 0 => return Err(Stop::Again(in_words(&why))),
                     Err(why) => {
                         tracing::debug!(why = in_words(&why), "the job tree could not be listed");
                         self.pause().await?;
@@ -83,7 +84,6 @@ impl Follower {
                 let last = page.last().map(|pair| after(pair.key()));
                 let pairs: Vec<_> = page.into_iter().filter_map(txn::key_value).collect();
                 if !pairs.is_empty() {
-                    sent = true;
                     self.send(Follow::Page(pairs)).await?;
                 }
                 match last {
@@ -108,12 +108,14 @@ impl Follower {
             .with_range(end_of(prefix))
             .with_start_revision(listed.0 + 1)
             .with_progress_notify();
+        let in_stream = |why: &etcd_client::Error| super::error::in_words(why, &member.endpoint, prefix);
         let mut watch = member.client.watch_client().max_decoding_message_size(MESSAGE_BYTES);
         let opened = tokio::time::timeout(REQUEST, watch.watch(prefix, Some(options))).await;
         let stop = match opened {
             Ok(Ok(stream)) => {
                 let (mut ask, mut answers) = stream.split();
                 let mut progress = interval(PROGRESS);
+                progress.set_missed_tick_behavior(MissedTickBehavior::Delay);
                 let mut heard = Instant::now();
                 loop {
                     tokio::select! {
@@ -127,7 +129,7 @@ impl Follower {
                             let answer = match answer {
                                 Ok(Ok(Some(answer))) => answer,
                                 Ok(Ok(None)) => break Stop::Again("etcd ended the stream of changes".to_owned()),
-                                Ok(Err(why)) => break Stop::Again(super::error::in_words(&why, "the stream of changes")),
+                                Ok(Err(why)) => break Stop::Again(in_stream(&why)),
                                 Err(_) => break Stop::Again(format!("etcd said nothing for {} s", SILENCE.as_secs())),
                             };
                             if let Err(stop) = self.take(answer).await {
@@ -138,11 +140,11 @@ impl Follower {
                     }
                 }
             }
-            Ok(Err(why)) => Stop::Again(super::error::in_words(&why, "the stream of changes")),
+            Ok(Err(why)) => Stop::Again(in_stream(&why)),
             Err(_) => Stop::Again("etcd opened no stream of changes".to_owned()),
         };
         // Whether it was the stream or the connection is not known.
-        connection.drop_member(&member).await;
+        member.leave();
         stop
     }
 

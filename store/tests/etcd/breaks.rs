@@ -1,11 +1,15 @@
 //! Connections and servers that break.
 
+use std::time::Duration;
+
 use e2e::Etcd as Server;
+use model::run::Revision;
 use rustix::process::Signal;
 use store::etcd::{Etcd, EtcdConfig};
-use store::{Op, Tree, Txn};
+use store::{Op, Renewed, Tree, Txn};
 use tokio::time::timeout;
 
+use crate::conformance::world::register;
 use crate::mirror::{Mirror, PATIENCE, insist, key, put};
 use crate::open::{config, in_words, tree};
 use crate::proxy::{Mode, Proxy};
@@ -115,6 +119,78 @@ async fn members_that_are_down_or_silent_are_passed_over() {
     let mut mirror = Mirror::start(&tree).await;
     insist(&tree, put("b", "1")).await;
     mirror.until_true(&tree).await;
+}
+
+/// Renews as a worker does: what takes too long is dropped and asked for again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_outlives_members_that_fall_silent() {
+    let server = Server::start();
+    let (first, second) = (Proxy::start(&server.endpoint()).await, Proxy::start(&server.endpoint()).await);
+    // Silent from the start, so that connecting is dropped, too.
+    second.set(Mode::Silent);
+    let endpoints = vec![first.endpoint(), second.endpoint(), server.endpoint()];
+    let tree = Etcd::new(EtcdConfig { endpoints, ..config("") }).expect("usable endpoints");
+    let session = register(&tree, "n/1").await;
+    first.set(Mode::Silent);
+    let renewed = async {
+        loop {
+            let renewal = timeout(Duration::from_millis(900), tree.renew_session(&session));
+            if let Ok(Ok(renewed)) = renewal.await {
+                return renewed;
+            }
+        }
+    };
+    let renewed = timeout(PATIENCE, renewed).await.expect("a member that answers is found");
+    assert_eq!(renewed, Renewed::Lives, "and in time");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_that_were_compacted_before_they_were_taken_are_listed() {
+    let server = Server::start();
+    let tree = tree(&server.endpoint());
+    let mut mirror = Mirror::start(&tree).await;
+    // 64 MiB that nobody takes: more than fits on the way.
+    let mut last = Revision::NONE;
+    for i in 0..256_u32 {
+        let value = format!("{i:08}").repeat(32 << 10);
+        last = tree.commit(put(&format!("job-{}", i % 8), &value)).await.expect("etcd answers").revision;
+    }
+    server.ctl(&["compact", &last.0.to_string()]);
+    mirror.until_true(&tree).await;
+    assert!(!mirror.again.is_empty(), "the changes in between are gone");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_majority_the_message_says_so() {
+    let mut members = Server::start_cluster(3);
+    let tree = tree(&members[0].endpoint());
+    insist(&tree, put("a", "1")).await;
+    members.truncate(1);
+    let told = async {
+        loop {
+            let why = tree.commit(put("a", "2")).await.expect_err("no majority, no commit");
+            if in_words(&why).contains("leader") {
+                return in_words(&why);
+            }
+        }
+    };
+    let why = timeout(PATIENCE, told).await.expect("it says so");
+    assert!(why.contains(&members[0].endpoint()), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dropped_follower_ends_its_watch() {
+    let server = Server::start();
+    let tree = tree(&server.endpoint());
+    let mirror = Mirror::start(&tree).await;
+    let watchers = |count: &str| {
+        let metrics = server.metrics();
+        let line = metrics.lines().find(|line| line.starts_with("etcd_debugging_mvcc_watcher_total "));
+        line.and_then(|line| line.ends_with(&format!(" {count}")).then_some(()))
+    };
+    e2e::until("the watch to be there", || watchers("1"));
+    drop(mirror);
+    e2e::until("the watch to end", || watchers("0"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

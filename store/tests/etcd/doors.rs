@@ -131,8 +131,8 @@ async fn a_role_on_the_prefix_is_enough_for_all_that_a_worker_does() {
 
     shut(user("worker", "wrong"), &["--etcd-password-file"]).await;
     shut(config(&server.endpoint()), &["--etcd-user"]).await;
-    shut(user("reader", "secret"), &["grant a role", "under the prefix"]).await;
-    shut(user("nobody", "secret"), &["grant a role", "under the prefix"]).await;
+    shut(user("reader", "secret"), &["grant it a role", "begin with /cron/"]).await;
+    shut(user("nobody", "secret"), &["grant it a role", "begin with /cron/"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
