@@ -18,23 +18,49 @@ pub enum ConvertError {
     /// `metadata.name` and `metadata.namespace` don't make a name in the tree.
     #[error("metadata.name can't name a job")]
     Name(#[source] NameError),
+    /// `spec.jobName` is none that a resource may have.
+    #[error("spec.jobName can't name a job")]
+    JobName(#[source] JobNameError),
     /// The spec breaks a rule that the schema can't express, or it passed no schema.
     #[error("the spec is not a job's")]
     Spec(#[source] JobError),
 }
 
-/// Checks a resource and makes it the job `namespace/name`. An object without a namespace is in
-/// [`DEFAULT_NAMESPACE`]; one without a name (which no API server stores) is refused.
+/// Why a `spec.jobName` can't be used.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum JobNameError {
+    /// It would be the name of another object's job.
+    #[error(
+        "jobName contains '/'; names with a slash belong to namespaces: write one without, or leave jobName out"
+    )]
+    Slash,
+    /// It is no name at all.
+    #[error("{0}")]
+    Name(NameError),
+}
+
+/// Checks a resource and makes it the job of its [`job_name`].
 pub fn to_job(resource: &NodeCronJob) -> Result<Job, ConvertError> {
-    let namespace = resource.metadata.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
-    let name = tree_name(namespace, resource.metadata.name.as_deref().unwrap_or_default())
-        .map_err(ConvertError::Name)?;
+    let name = job_name(resource)?;
     Job::new(name, resource.spec.clone().into()).map_err(ConvertError::Spec)
 }
 
-/// The name in the tree of the object `name` in `namespace`.
-pub(crate) fn tree_name(namespace: &str, name: &str) -> Result<JobName, NameError> {
-    if name.is_empty() { Err(NameError::Empty) } else { JobName::new(&format!("{namespace}/{name}")) }
+/// The name of a resource's job in the tree: its `spec.jobName`, or `namespace/name`. An object without a namespace is
+/// in [`DEFAULT_NAMESPACE`]; one without a name (which no API server stores) is refused.
+pub fn job_name(resource: &NodeCronJob) -> Result<JobName, ConvertError> {
+    let namespace = resource.metadata.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
+    let name = resource.metadata.name.as_deref().unwrap_or_default();
+    tree_name(namespace, name, resource.spec.job_name.as_deref())
+}
+
+/// The name in the tree of the object `name` in `namespace`, which may want another one.
+pub(crate) fn tree_name(namespace: &str, name: &str, wanted: Option<&str>) -> Result<JobName, ConvertError> {
+    match wanted {
+        Some(wanted) if wanted.contains('/') => Err(ConvertError::JobName(JobNameError::Slash)),
+        Some(wanted) => JobName::new(wanted).map_err(|why| ConvertError::JobName(JobNameError::Name(why))),
+        None if name.is_empty() => Err(ConvertError::Name(NameError::Empty)),
+        None => JobName::new(&format!("{namespace}/{name}")).map_err(ConvertError::Name),
+    }
 }
 
 impl From<NodeCronJobSpec> for JobSpec {
@@ -49,6 +75,7 @@ impl From<NodeCronJobSpec> for JobSpec {
             missed_run_policy,
             successful_runs_history_limit,
             failed_runs_history_limit,
+            job_name: _, // it is the name of the key
             template,
         } = spec;
         Self {

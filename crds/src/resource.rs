@@ -134,6 +134,7 @@ pub struct RunTemplate {
     category = "crontab",
     doc = "A command that runs on nodes by the clock.",
     selectable = ".spec.suspend",
+    selectable = ".spec.jobName",
     printcolumn(name = "Schedule", type_ = "string", json_path = ".spec.schedule"),
     printcolumn(name = "Timezone", type_ = "string", json_path = ".spec.timeZone"),
     printcolumn(name = "Suspend", type_ = "boolean", json_path = ".spec.suspend"),
@@ -147,6 +148,10 @@ pub struct RunTemplate {
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    // On the parent: a rule on the field itself is passed over where the field is removed, or added later.
+    validation = Rule::new("has(self.jobName) == has(oldSelf.jobName) && (!has(self.jobName) || self.jobName == oldSelf.jobName)").message("jobName can't be set, changed or removed after creation; delete the object and create another").field_path(".jobName"),
+)]
 pub struct NodeCronJobSpec {
     /// When it runs: 5 fields (minute, hour, day of month, month, day of week), 6 (second first) or 7 (second first, year
     /// last), or one of `@yearly @annually @monthly @weekly @daily @midnight @hourly`, or `@every` with a duration such
@@ -192,8 +197,35 @@ pub struct NodeCronJobSpec {
     #[serde(default = "hundred")]
     #[schemars(range(min = 0, max = 100_000))]
     pub failed_runs_history_limit: u32,
+    /// The job's name in the tree, instead of `namespace/name`: for a job that had a name before it became a resource.
+    /// Fixed at creation, and honoured only in namespaces that the controller is told. Of two resources that want one
+    /// name the one that has it keeps it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(
+        validation = Rule::new("!self.contains('/')").message("jobName contains '/'; names with a slash belong to namespaces: write one without, or leave jobName out"),
+        validation = Rule::new("self.trim() == self").message("the name begins or ends with a space; remove it"),
+    )]
+    pub job_name: Option<String>,
     /// What a run does.
     pub template: RunTemplate,
+}
+
+/// A run that has not ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ActiveRun {
+    /// Its id, as in the log and in `CRON_RUN_ID`.
+    #[schemars(length(max = 64))]
+    pub run_id: String,
+    /// The node it runs on.
+    #[schemars(length(max = 253))]
+    pub node: String,
+    /// Its slot.
+    pub scheduled_time: Time,
+    /// When a worker took it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<Time>,
 }
 
 /// What the controller last saw of the job. Outside a cluster there is none.
@@ -223,6 +255,11 @@ pub struct NodeCronJobStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub active: Option<i32>,
+    /// The runs that have not ended, at most 20 of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["runId".into()]))]
+    pub active_runs: Vec<ActiveRun>,
     /// `Ready`: the job is taken up and runs by its schedule. `Stalled`: only an edit can mend it. `Suspended`: new runs
     /// are held back. `LastRunSucceeded`: how the last run ended, its outcome as the reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -147,7 +147,6 @@ impl Worker {
     }
 
     /// The status and the body of an answer, if one comes.
-
     fn get(&self, path: &str) -> Option<(u16, String)> {
         crate::http::get(self.health, path)
     }

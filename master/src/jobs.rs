@@ -148,6 +148,9 @@ fn refuse_owned(name: &JobName, pair: &KeyValue) -> Result<(), ChangeError> {
     let (origin, file) = match serde_json::from_value(owner) {
         Ok(Owner::Manifest { path }) if path == "-" => ("standard input".to_owned(), false),
         Ok(Owner::Manifest { path }) => (path, true),
+        Ok(Owner::Resource { namespace, name, uid: _ }) => {
+            (format!("the NodeCronJob {name} in namespace {namespace}"), false)
+        }
         Err(_) => ("a program of another version".to_owned(), false),
     };
     Err(ChangeError::Owned { name: name.clone(), origin, file })

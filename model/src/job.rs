@@ -92,6 +92,15 @@ pub enum Owner {
         /// The file, as it was named on the command line, or `-`.
         path: String,
     },
+    /// A `NodeCronJob` resource, whose controller writes the key.
+    Resource {
+        /// `metadata.namespace`.
+        namespace: String,
+        /// `metadata.name`.
+        name: String,
+        /// `metadata.uid`: an object of the same name that was created later is another owner.
+        uid: String,
+    },
 }
 
 /// The text form of a job, as stored in the tree and written by people. See `docs/reference.md` for each field.

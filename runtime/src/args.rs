@@ -2,7 +2,10 @@
 //!
 //! Not here: what becomes of them. A daemon opens its stores itself.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
 
 /// Where the job tree is.
 #[derive(Clone, Debug, clap::Args)]
@@ -41,4 +44,64 @@ pub struct EtcdArgs {
         requires = "etcd_user"
     )]
     pub etcd_password_file: Option<PathBuf>,
+}
+
+/// What the files that [`EtcdArgs`] names hold.
+#[derive(Clone, PartialEq, Eq)]
+pub struct EtcdSecrets {
+    /// The certificates by which etcd's own is trusted.
+    pub ca: Option<Vec<u8>>,
+    /// The client's certificate and its key; only with `ca`.
+    pub identity: Option<(Vec<u8>, Vec<u8>)>,
+    /// User and password.
+    pub user: Option<(String, String)>,
+}
+
+/// Why the arguments about etcd can't be used.
+#[derive(Debug, Error)]
+pub enum EtcdArgsError {
+    /// A file that can't be read.
+    #[error("{argument}: {} can't be read", .path.display())]
+    Unreadable {
+        /// The argument that names it.
+        argument: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        why: std::io::Error,
+    },
+    /// A client certificate is shown only to a server that is trusted.
+    #[error(
+        "--etcd-cert is given without --etcd-cacert; give the file with the certificates that etcd's own is trusted by too"
+    )]
+    CertWithoutCa,
+    /// A password is text.
+    #[error("--etcd-password-file: it is not UTF-8")]
+    Password,
+}
+
+impl EtcdArgs {
+    /// Reads the files.
+    pub fn secrets(&self) -> Result<EtcdSecrets, EtcdArgsError> {
+        let file =
+            |path: &Option<PathBuf>, argument| path.as_deref().map(|path| read(path, argument)).transpose();
+        let ca = file(&self.etcd_cacert, "--etcd-cacert")?;
+        let identity = file(&self.etcd_cert, "--etcd-cert")?.zip(file(&self.etcd_key, "--etcd-key")?);
+        if ca.is_none() && identity.is_some() {
+            return Err(EtcdArgsError::CertWithoutCa);
+        }
+        let password = match file(&self.etcd_password_file, "--etcd-password-file")? {
+            Some(bytes) => {
+                let text = String::from_utf8(bytes).map_err(|_| EtcdArgsError::Password)?;
+                Some(text.trim_end_matches(['\r', '\n']).to_owned())
+            }
+            None => None,
+        };
+        Ok(EtcdSecrets { ca, identity, user: self.etcd_user.clone().zip(password) })
+    }
+}
+
+fn read(path: &Path, argument: &'static str) -> Result<Vec<u8>, EtcdArgsError> {
+    fs::read(path).map_err(|why| EtcdArgsError::Unreadable { argument, path: path.to_owned(), why })
 }

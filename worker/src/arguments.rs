@@ -1,16 +1,15 @@
 //! The arguments of `crontab-worker`, and what follows from them.
 
-use std::fs;
 use std::net::{ToSocketAddrs, UdpSocket};
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Parser;
 use model::keys::KeyPrefix;
 use model::schedule::TimeZone;
-use runtime::args::EtcdArgs;
+use runtime::args::{EtcdArgs, EtcdSecrets};
 use runtime::health::HealthArgs;
 use runtime::logging::LogArgs;
 use store::etcd::{EtcdConfig, Tls};
@@ -122,35 +121,12 @@ impl Arguments {
     }
 
     fn etcd(&self, prefix: KeyPrefix) -> anyhow::Result<EtcdConfig> {
-        let EtcdArgs {
-            etcd_endpoints,
-            etcd_prefix: _,
-            etcd_cacert,
-            etcd_cert,
-            etcd_key,
-            etcd_user,
-            etcd_password_file,
-        } = &self.etcd;
-        let file = |path: &Option<PathBuf>, argument: &str| {
-            path.as_deref().map(|path| read(path, argument)).transpose()
-        };
-        let ca = file(etcd_cacert, "--etcd-cacert")?;
-        let identity = file(etcd_cert, "--etcd-cert")?.zip(file(etcd_key, "--etcd-key")?);
-        if ca.is_none() && identity.is_some() {
-            bail!(
-                "--etcd-cert is given without --etcd-cacert; give the file with the certificates that etcd's own is trusted by too"
-            );
-        }
-        let password = file(etcd_password_file, "--etcd-password-file")?;
-        let password = password.map(|bytes| {
-            let text = String::from_utf8(bytes).context("--etcd-password-file: it is not UTF-8")?;
-            anyhow::Ok(text.trim_end_matches(['\r', '\n']).to_owned())
-        });
+        let EtcdSecrets { ca, identity, user } = self.etcd.secrets()?;
         Ok(EtcdConfig {
-            endpoints: etcd_endpoints.clone(),
+            endpoints: self.etcd.etcd_endpoints.clone(),
             prefix,
             tls: ca.map(|ca| Tls { ca, identity }),
-            user: etcd_user.clone().zip(password.transpose()?),
+            user,
             lease: Duration::from_secs(self.session_seconds),
         })
     }
@@ -164,10 +140,6 @@ impl Arguments {
         config.max_runs = self.max_runs;
         Ok(config)
     }
-}
-
-fn read(path: &Path, argument: &str) -> anyhow::Result<Vec<u8>> {
-    fs::read(path).with_context(|| format!("{argument}: {} can't be read", path.display()))
 }
 
 fn label(text: &str) -> Result<(String, String), String> {

@@ -6,7 +6,7 @@ use model::job::{Job, JobError, JobSpec};
 use super::split::Lines;
 use super::tree::{Node, Place, Value};
 use super::{Content, JobObject, MAX_PROBLEMS, OtherObject, Problem, Refusal, check, metadata};
-use crate::convert::tree_name;
+use crate::convert::{ConvertError, tree_name};
 use crate::definition::schema;
 use crate::resource::NodeCronJobSpec;
 
@@ -141,17 +141,21 @@ fn read_fields(
         return None;
     };
     let spec = check::read(spec_node, &schema()["properties"]["spec"], "spec", problems)?;
-    let spec: JobSpec = match serde_json::from_value::<NodeCronJobSpec>(spec) {
-        Ok(spec) => spec.into(),
+    let spec = match serde_json::from_value::<NodeCronJobSpec>(spec) {
+        Ok(spec) => spec,
         Err(error) => {
             let message = format!("spec can't be read: {error}; compare it with docs/reference.md");
             problems.push(Problem::at(Some(spec_node.place), "spec".to_owned(), message));
             return None;
         }
     };
-    let name =
-        identity.and_then(|(namespace, name)| tree_name(namespace, name).ok()).unwrap_or_else(stand_in_name);
-    judge(spec, spec_node, &name, lines, problems)
+    let wanted = spec.job_name.as_deref();
+    let name = identity.map(|(namespace, name)| tree_name(namespace, name, wanted));
+    if let (Some(Err(ConvertError::JobName(why))), Some(node)) = (&name, spec_node.get("jobName")) {
+        problems.push(Problem::at(Some(node.place), "spec.jobName".to_owned(), why.to_string()));
+    }
+    let name = name.and_then(Result::ok).unwrap_or_else(stand_in_name);
+    judge(spec.into(), spec_node, &name, lines, problems)
 }
 
 /// Where the name was refused, `H` in a schedule still needs one to be judged.
