@@ -60,7 +60,8 @@ struct Shared {
     requests: Requests,
     queries: Queries,
     hub: Arc<Hub>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Of the reader and the writer.
+    threads: Mutex<Option<[JoinHandle<()>; 2]>>,
     /// The next session's lease.
     leases: AtomicI64,
 }
@@ -79,11 +80,11 @@ impl Embedded {
             Writer::new(schema::open(&file, &schema::FORMAT)?, folder, Arc::clone(&hub));
         writer.end_leases().map_err(failed)?;
         let (queries, reader) = Reader::new(schema::connect(&file, Use::Read).map_err(failed)?, folder);
-        let threads = vec![
-            start("store-write", Arc::clone(&lock), move || writer.run())?,
-            start("store-read", lock, move || reader.run())?,
+        let threads = [
+            start("store-read", Arc::clone(&lock), move || reader.run())?,
+            start("store-write", lock, move || writer.run())?,
         ];
-        let threads = Mutex::new(threads);
+        let threads = Mutex::new(Some(threads));
         let leases = AtomicI64::new(1);
         Ok(Self { shared: Arc::new(Shared { prefix, file, requests, queries, hub, threads, leases }) })
     }
@@ -91,15 +92,20 @@ impl Embedded {
     /// Does what was asked so far, ends all followers, and gives the folder free. Whatever is asked later, of any clone,
     /// is refused as closed.
     pub async fn close(&self) {
-        self.shared.requests.close().await;
         self.shared.queries.close().await;
-        let threads =
-            std::mem::take(&mut *self.shared.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        let joined =
-            tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));
-        // Fails only while the runtime ends, which waits for nobody.
-        let _ = joined.await;
+        let threads = self.shared.threads.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (reader, writer) = threads.map(|[reader, writer]| (reader, writer)).unzip();
+        // The writer's connection is the last to close, and so the one that can clear the write-ahead log away.
+        join(reader).await;
+        self.shared.requests.close().await;
+        join(writer).await;
     }
+}
+
+async fn join(thread: Option<JoinHandle<()>>) {
+    let Some(thread) = thread else { return };
+    // Fails only while the runtime ends, which waits for nobody.
+    let _ = tokio::task::spawn_blocking(move || drop(thread.join())).await;
 }
 
 /// Starts a thread that keeps the folder until it ends.
