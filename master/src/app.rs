@@ -28,7 +28,7 @@ pub(crate) type Shared<T, L> = axum::extract::State<Arc<App<T, L>>>;
 
 impl<T: Tree, L: RunLog> App<T, L> {
     pub(crate) fn new(master: Master<T, L>) -> Self {
-        let Master { tree, log, zone, hosts: _ } = master;
+        let Master { tree, log, zone, access: _, web_root: _ } = master;
         let index = Index::follow(&tree);
         Self { tree, log, zone, index, large: Arc::new(Semaphore::new(LARGE_ANSWERS)) }
     }

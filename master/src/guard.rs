@@ -3,8 +3,9 @@
 //! A **foreign page** is one of another site, open in the browser of somebody who can reach this port. It can make that
 //! browser send requests here, so:
 //!
-//! - `Host` must name this server. A name of the attacker's own that resolves here (DNS rebinding) would otherwise make
-//!   the attacker's page same-origin with ours.
+//! - Where nobody is asked for a password, `Host` must name this server. A name of the attacker's own that resolves here
+//!   (DNS rebinding) would otherwise make the attacker's page same-origin with ours. Where passwords are asked for, a
+//!   browser sends none to such a name.
 //! - A request that may change something is refused where `Sec-Fetch-Site` or `Origin` show that another page sent it.
 //!   Programs send neither.
 //! - Nothing here allows other origins to read answers, and no page may frame ours.
@@ -27,6 +28,7 @@ use futures::FutureExt;
 use tokio::sync::Semaphore;
 
 use crate::reply::Refusal;
+use crate::{Access, auth};
 
 /// The largest body: 1 MiB.
 const BODY_BYTES: usize = 1 << 20;
@@ -37,7 +39,7 @@ const REQUESTS: usize = 32;
 /// How long a request may take from its head to the head of its answer, its turn and its body included.
 const REQUEST_TIME: Duration = Duration::from_secs(30);
 
-/// Only probes ask for this, by whatever address they know, and it says nothing.
+/// Without passwords: only probes ask for this, by whatever address they know, and it says nothing.
 const UNGUARDED: &str = "/healthz";
 
 const HEADERS: [(HeaderName, HeaderValue); 6] = [
@@ -56,21 +58,27 @@ const HEADERS: [(HeaderName, HeaderValue); 6] = [
 ];
 
 /// Puts the guard around routes.
-pub(crate) fn protect(routes: Router, hosts: Vec<String>) -> Router {
-    routes
+pub(crate) fn protect(routes: Router, access: Access) -> Router {
+    let routes = routes
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .layer(from_fn_with_state(Arc::new(Semaphore::new(REQUESTS)), bound))
         .layer(from_fn(refuse_large))
-        .layer(from_fn(refuse_foreign_writes))
-        .layer(from_fn_with_state(Arc::<[String]>::from(hosts), refuse_foreign_hosts))
-        .layer(from_fn(catch_panics))
-        .layer(from_fn(add_headers))
+        .layer(from_fn(refuse_foreign_writes));
+    let routes = match access {
+        Access::Hosts(hosts) => {
+            routes.layer(from_fn_with_state(Arc::<[String]>::from(hosts), refuse_foreign_hosts))
+        }
+        Access::Users(auth) => routes.layer(from_fn_with_state(auth, auth::require)),
+    };
+    routes.layer(from_fn(catch_panics)).layer(from_fn(add_headers))
 }
 
 async fn add_headers(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
-    headers.extend(HEADERS);
+    for (name, value) in HEADERS {
+        headers.entry(name).or_insert(value);
+    }
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }

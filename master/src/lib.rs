@@ -5,13 +5,14 @@
 //! - `/api/v1` reads the same things with status codes, paging and more detail. It changes nothing.
 //! - The **page** at `/` is built on both. Everything it needs is compiled in; it asks no other host.
 //!
-//! Whoever can reach the port can run any command: there is no login here, so it is for loopback. What guards it there
-//! against other pages in the same browser is in `guard`.
+//! Whoever may ask can run any command. So there are two ways to serve it ([`Access`]): on loopback to everybody who is
+//! there, guarded against other pages in the same browser (`guard`), or to users with a password ([`Auth`]).
 //!
 //! Not here: running anything (`worker`), and resources of a cluster.
 
 mod api;
 mod app;
+mod auth;
 mod clock;
 mod guard;
 mod html;
@@ -22,17 +23,20 @@ mod page;
 mod params;
 mod reply;
 mod serve;
+mod web_root;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use model::TimeZone;
 use store::{RunLog, Tree};
 
 use app::App;
+pub use auth::{Auth, AuthError, FileError};
 pub use serve::serve;
+pub use web_root::{WebRoot, WebRootError};
 
 /// What a master serves, and to whom.
 #[derive(Clone, Debug)]
@@ -43,13 +47,24 @@ pub struct Master<T, L> {
     pub log: L,
     /// The zone that legacy expressions are read in; the same as the workers'.
     pub zone: TimeZone,
-    /// The hosts that requests may name, without port, IPv6 addresses in brackets. Everything else is refused: a name
-    /// of somebody else's that resolves to this machine is how a foreign page would get in (DNS rebinding).
-    pub hosts: Vec<String>,
+    /// Who may ask.
+    pub access: Access,
+    /// The page to serve instead of ours.
+    pub web_root: Option<WebRoot>,
+}
+
+/// Who may ask.
+#[derive(Clone, Debug)]
+pub enum Access {
+    /// Everybody who names one of these hosts, without port, IPv6 addresses in brackets. Everything else is refused: a
+    /// name of somebody else's that resolves to this machine is how a foreign page would get in (DNS rebinding).
+    Hosts(Vec<String>),
+    /// Users with a password, by whatever host they know this server.
+    Users(Auth),
 }
 
 impl<T, L> Master<T, L> {
-    /// A master that is reached at `listen`: by `localhost`, the loopback addresses, and that address.
+    /// A master with our page for everybody who asks at `listen`: by `localhost`, the loopback addresses, and that address.
     pub fn new(tree: T, log: L, zone: TimeZone, listen: SocketAddr) -> Self {
         let listen = match listen.ip() {
             IpAddr::V4(ip) => ip.to_string(),
@@ -59,14 +74,14 @@ impl<T, L> Master<T, L> {
         if !hosts.contains(&listen) {
             hosts.push(listen);
         }
-        Self { tree, log, zone, hosts }
+        Self { tree, log, zone, access: Access::Hosts(hosts), web_root: None }
     }
 }
 
 /// Everything a master answers. Must be called within a Tokio runtime: a task follows the names of the tree's jobs for
 /// as long as the router lives.
 pub fn router<T: Tree, L: RunLog>(master: Master<T, L>) -> Router {
-    let hosts = master.hosts.clone();
+    let (access, web_root) = (master.access.clone(), master.web_root.clone());
     let routes = Router::new()
         .route("/job/save", post(legacy::save::<T, L>))
         .route("/job/delete", post(legacy::delete::<T, L>))
@@ -80,10 +95,11 @@ pub fn router<T: Tree, L: RunLog>(master: Master<T, L>) -> Router {
         .route("/api/v1/runs/{id}", get(api::runs::output::<T, L>))
         .route("/api/v1/schedule", get(api::schedule::preview::<T, L>))
         .route("/api/v1/workers", get(api::workers::list::<T, L>))
-        .route("/healthz", get(api::health))
-        .merge(page::routes())
-        .fallback(reply::not_found)
-        .method_not_allowed_fallback(reply::wrong_method)
-        .with_state(Arc::new(App::new(master)));
-    guard::protect(routes, hosts)
+        .route("/healthz", get(api::health));
+    let routes = match web_root {
+        Some(root) => routes.fallback_service(any(web_root::file).with_state(root)),
+        None => routes.merge(page::routes()).fallback(reply::not_found),
+    };
+    let routes = routes.method_not_allowed_fallback(reply::wrong_method);
+    guard::protect(routes.with_state(Arc::new(App::new(master))), access)
 }

@@ -63,7 +63,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         room: "crontab-master",
-        may_use: &["crontab-crds", "crontab-model", "crontab-store", "crontab-runtime"],
+        may_use: &["crontab-crds", "crontab-model", "crontab-store", "crontab-runtime", "crontab-e2e"],
         never: &[],
     },
     Rule {

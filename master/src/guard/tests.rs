@@ -10,7 +10,7 @@ async fn a_panic_costs_one_answer() {
         panic!("a mistake")
     }
     let routes = Router::new().route("/panics", get(panics)).route("/works", get(|| async { "fine" }));
-    let guarded = protect(routes, vec!["localhost".to_owned()]);
+    let guarded = protect(routes, Access::Hosts(vec!["localhost".to_owned()]));
     let ask = async |path: &str| {
         let request = Request::builder().uri(path).header("host", "localhost").body(Body::empty());
         let response = guarded.clone().oneshot(request.unwrap()).await.unwrap();
@@ -28,7 +28,7 @@ async fn a_panic_costs_one_answer() {
 #[tokio::test(start_paused = true)]
 async fn a_request_that_takes_too_long_is_given_up() {
     let routes = Router::new().route("/", get(std::future::pending::<StatusCode>));
-    let guarded = protect(routes, vec!["localhost".to_owned()]);
+    let guarded = protect(routes, Access::Hosts(vec!["localhost".to_owned()]));
     let request = Request::builder().uri("/").header("host", "localhost").body(Body::empty()).unwrap();
     let response = guarded.oneshot(request).await.unwrap();
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
