@@ -1,5 +1,5 @@
-//! Real components for tests: etcd, a server that speaks MongoDB's protocol, and our own programs, each a process on
-//! loopback with a free port and a folder that goes away.
+//! Real components for tests: etcd, Kubernetes' API server, a server that speaks MongoDB's protocol, and our own
+//! programs, each a process on loopback with a free port and a folder that goes away.
 //!
 //! The programs come from the tools folder that `cargo xtask tools` fills; a missing one fails the test and says so. A
 //! component ends when its value is dropped, and when the test panics the end of its log is shown.
@@ -11,6 +11,7 @@
 
 mod etcd;
 mod http;
+mod kube;
 mod legacy;
 mod mongo;
 mod process;
@@ -19,6 +20,7 @@ mod tools;
 mod worker;
 
 pub use etcd::{Etcd, EtcdOptions};
+pub use kube::KubeApi;
 pub use legacy::LegacyWorker;
 pub use mongo::{Mongo, MongoOptions};
 pub use process::{Process, free_port, until};

@@ -34,12 +34,16 @@ enum Command {
     /// Fetches what the tests need. Each stage says what it does and how long it took; the last lines are the test
     /// runners' own results, and a list of what was not run.
     Test(stages::Arguments),
-    /// Fetch and build the real components that tests need: etcd, a server that speaks MongoDB's protocol, and a
-    /// stand-in of the worker of the replaced system
+    /// Fetch and build the real components that tests need: etcd, Kubernetes' API server, kubectl, helm, a server that
+    /// speaks MongoDB's protocol, and a stand-in of the worker of the replaced system
     ///
     /// They go into `$CRONTAB_TOOLS`, or else `$XDG_CACHE_HOME/crontab/tools`, usually `~/.cache/crontab/tools`. What
-    /// is there in the pinned version stays. Needs Go and Python.
-    Tools,
+    /// is there in the pinned version stays. Needs Go and Python. The first time takes about ten minutes on two cores.
+    Tools {
+        /// Also what a cluster with nodes needs: the other programs of Kubernetes, and a DNS server
+        #[arg(long)]
+        lab: bool,
+    },
     /// Write crds/nodecronjobs.yaml and docs/reference.md from the types in crds/
     Crdgen {
         /// Write nothing; fail and show the difference if they are not up to date
@@ -56,7 +60,9 @@ fn main() -> ExitCode {
     bench::stamp_if_asked();
     let done = match Arguments::parse().command {
         Command::Test(arguments) => stages::run(&arguments),
-        Command::Tools => child::Children::new().and_then(|mut children| tools::fill(&mut children)),
+        Command::Tools { lab } => child::Children::new().and_then(|mut children| {
+            if lab { tools::fill_for_the_lab(&mut children) } else { tools::fill(&mut children) }
+        }),
         Command::Crdgen { check } => crdgen::run(check),
         Command::Bench(arguments) => bench::run(&arguments),
     };

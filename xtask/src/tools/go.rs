@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -20,8 +20,7 @@ const EVERY: Duration = Duration::from_secs(10);
 /// How many of the last lines of a command that failed are shown.
 const SHOWN: usize = 30;
 
-/// Builds the program of a published module. A module may replace some of its dependencies only as the main module, so
-/// it is built as a dependency of one that is thrown away; this is also how its checksums are verified.
+/// Builds the program of a published module.
 pub(super) fn module(
     folder: &Folder,
     children: &mut Children,
@@ -29,15 +28,52 @@ pub(super) fn module(
     package: &str,
     version: &str,
 ) -> anyhow::Result<String> {
-    check(folder)?;
-    let scratch = folder.fresh_scratch()?;
-    let (major, minor) = GO_AT_LEAST;
-    fs::write(scratch.join("go.mod"), format!("module throwaway\n\ngo {major}.{minor}\n"))?;
-    let mut get = go(&scratch, "mod");
-    get.args(["get", &format!("{package}@{version}")]);
-    let modules = run(children, get, name, "go: downloading ", "modules fetched")?;
-    let packages = build(children, go(&scratch, "mod"), &scratch.join("program"), name, package)?;
-    install(folder, &scratch, name, &format!("{modules} modules fetched, {packages} packages compiled"))
+    let module = Throwaway::new(folder)?;
+    let modules = module.get(children, name, &format!("{package}@{version}"))?;
+    module.install(folder, children, name, package, modules, "")
+}
+
+/// A module that is thrown away. A published module may replace some of its dependencies only as the main module, so it
+/// is built as a dependency of this one; this is also how its checksums are verified.
+pub(super) struct Throwaway {
+    scratch: PathBuf,
+}
+
+impl Throwaway {
+    pub(super) fn new(folder: &Folder) -> anyhow::Result<Self> {
+        check(folder)?;
+        let scratch = folder.fresh_scratch()?;
+        let (major, minor) = GO_AT_LEAST;
+        fs::write(scratch.join("go.mod"), format!("module throwaway\n\ngo {major}.{minor}\n"))?;
+        Ok(Self { scratch })
+    }
+
+    /// Asks for a module; returns how many were fetched.
+    pub(super) fn get(&self, children: &mut Children, name: &str, module: &str) -> anyhow::Result<usize> {
+        run(children, self.go(&["get", module]), name, "go: downloading ", "modules fetched")
+    }
+
+    /// `go` in its folder.
+    pub(super) fn go(&self, arguments: &[&str]) -> Command {
+        let mut go = go(&self.scratch, "mod");
+        go.args(arguments);
+        go
+    }
+
+    /// Builds a package, puts its program into `bin`, and returns what to say of it. `values` are for the linker.
+    pub(super) fn install(
+        &self,
+        folder: &Folder,
+        children: &mut Children,
+        name: &str,
+        package: &str,
+        modules: usize,
+        values: &str,
+    ) -> anyhow::Result<String> {
+        let packages = build(children, self.go(&[]), &self.scratch.join("program"), name, package, values)?;
+        let made = format!("{modules} modules fetched, {packages} packages compiled");
+        install(folder, &self.scratch, name, &made)
+    }
 }
 
 /// Builds a program from its folder in the checkout, with the dependencies that its go.sum names.
@@ -50,7 +86,7 @@ pub(super) fn sources(
     check(folder)?;
     let scratch = folder.fresh_scratch()?;
     let command = go(&root().join(sources), "readonly");
-    let packages = build(children, command, &scratch.join("program"), name, ".")?;
+    let packages = build(children, command, &scratch.join("program"), name, ".", "")?;
     install(folder, &scratch, name, &format!("{packages} packages compiled"))
 }
 
@@ -115,8 +151,10 @@ fn build(
     into: &Path,
     name: &str,
     package: &str,
+    values: &str,
 ) -> anyhow::Result<usize> {
-    command.args(["build", "-v", "-trimpath", "-ldflags", "-s -w", "-o"]).arg(into).arg(package);
+    let linked = format!("-s -w {values}");
+    command.args(["build", "-v", "-trimpath", "-ldflags", linked.trim_end(), "-o"]).arg(into).arg(package);
     run(children, command, name, "", "packages compiled")
 }
 

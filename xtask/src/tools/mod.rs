@@ -8,6 +8,7 @@
 mod deny;
 mod folder;
 mod go;
+mod kubernetes;
 mod python;
 
 use std::time::Instant;
@@ -22,6 +23,10 @@ use crate::child::{Children, Interrupted};
 // A change of a pin makes the program anew at the next run.
 const CARGO_DENY: &str = "0.20.2";
 const ETCD: &str = "v3.6.16";
+/// The last line whose kubelet takes a machine with cgroup v1 as it is.
+const KUBERNETES: &str = "v1.34.4";
+const HELM: &str = "v3.21.4";
+const COREDNS: &str = "v1.15.0";
 const SECANTUS: &str = "0.7.0b3";
 const PYMONGO: &str = "4.20.0";
 /// What etcd's modules ask for.
@@ -36,6 +41,8 @@ enum Tool {
     Module { name: &'static str, package: &'static str, version: &'static str },
     /// From Go sources in the checkout.
     Sources { name: &'static str, folder: &'static str },
+    /// A program of Kubernetes.
+    Kubernetes { name: &'static str },
     /// The server that speaks MongoDB's protocol, from Python packages.
     Secantus,
 }
@@ -45,13 +52,25 @@ const TOOLS: &[Tool] = &[
     Tool::Module { name: "etcdctl", package: "go.etcd.io/etcd/etcdctl/v3", version: ETCD },
     Tool::Sources { name: "legacy-worker", folder: "e2e/legacy-worker" },
     Tool::Secantus,
+    Tool::Kubernetes { name: "kube-apiserver" },
+    Tool::Kubernetes { name: "kubectl" },
+    Tool::Module { name: "helm", package: "helm.sh/helm/v3/cmd/helm", version: HELM },
+];
+
+/// What only a cluster with nodes needs, beside the others.
+const LAB_TOOLS: &[Tool] = &[
+    Tool::Kubernetes { name: "kube-controller-manager" },
+    Tool::Kubernetes { name: "kube-scheduler" },
+    Tool::Kubernetes { name: "kubelet" },
+    Tool::Kubernetes { name: "kube-proxy" },
+    Tool::Module { name: "coredns", package: "github.com/coredns/coredns", version: COREDNS },
 ];
 
 impl Tool {
     /// The file in `bin`.
     fn name(self) -> &'static str {
         match self {
-            Self::Module { name, .. } | Self::Sources { name, .. } => name,
+            Self::Module { name, .. } | Self::Sources { name, .. } | Self::Kubernetes { name } => name,
             Self::Secantus => python::PROGRAM,
         }
     }
@@ -60,6 +79,7 @@ impl Tool {
         Ok(match self {
             Self::Module { package, version, .. } => format!("{package}@{version}"),
             Self::Sources { folder, .. } => go::stamp_of_sources(folder)?,
+            Self::Kubernetes { .. } => format!("{}@{KUBERNETES}", kubernetes::MODULE),
             Self::Secantus => python::stamp(),
         })
     }
@@ -69,6 +89,7 @@ impl Tool {
         match self {
             Self::Module { name, package, version } => go::module(folder, children, name, package, version),
             Self::Sources { name, folder: sources } => go::sources(folder, children, name, sources),
+            Self::Kubernetes { name } => kubernetes::make(folder, children, name),
             Self::Secantus => python::make(folder, children),
         }
     }
@@ -86,11 +107,26 @@ fn how_to_get(debian: &[&str], elsewhere: &str) -> String {
 
 /// Makes sure that the folder holds all that the tests need. One that can't be made keeps none of the others away.
 pub(crate) fn fill(children: &mut Children) -> anyhow::Result<()> {
+    make_all(children, TOOLS, "cargo xtask tools")?;
+    for variable in ["ETCD_ENDPOINTS", "MONGODB_URI"] {
+        if std::env::var_os(variable).is_some() {
+            println!("{variable} is set: tests that need no more than a server use that one");
+        }
+    }
+    Ok(())
+}
+
+/// As [`fill`], with all that a cluster with nodes needs.
+pub(crate) fn fill_for_the_lab(children: &mut Children) -> anyhow::Result<()> {
+    make_all(children, &[TOOLS, LAB_TOOLS].concat(), "cargo xtask tools --lab")
+}
+
+fn make_all(children: &mut Children, tools: &[Tool], again: &str) -> anyhow::Result<()> {
     let folder = Folder::lock(children)?;
     let mut failed = Vec::new();
-    for (number, tool) in TOOLS.iter().copied().enumerate() {
+    for (number, tool) in tools.iter().copied().enumerate() {
         let name = tool.name();
-        let place = format!("{} of {}: {name}", number + 1, TOOLS.len());
+        let place = format!("{} of {}: {name}", number + 1, tools.len());
         let stamp = tool.stamp()?;
         if folder.has(name, &stamp) {
             println!("{place} is there: {stamp}");
@@ -111,14 +147,9 @@ pub(crate) fn fill(children: &mut Children) -> anyhow::Result<()> {
             }
         }
     }
-    println!("{} of {} programs are in {}", TOOLS.len() - failed.len(), TOOLS.len(), folder.bin().display());
-    for variable in ["ETCD_ENDPOINTS", "MONGODB_URI"] {
-        if std::env::var_os(variable).is_some() {
-            println!("{variable} is set: tests that need no more than a server use that one");
-        }
-    }
+    println!("{} of {} programs are in {}", tools.len() - failed.len(), tools.len(), folder.bin().display());
     if failed.is_empty() {
         return Ok(());
     }
-    bail!("{} could not be made; above is why, and what to do. Then: cargo xtask tools", failed.join(" and "))
+    bail!("{} could not be made; above is why, and what to do. Then: {again}", failed.join(" and "))
 }
