@@ -37,6 +37,6 @@ pub mod resource;
 pub use convert::{ConvertError, DEFAULT_NAMESPACE, JobNameError, job_name, to_job};
 pub use definition::{definition, definition_yaml};
 pub use resource::{
-    ConcurrencyPolicy, EnvVar, MissedRunPolicy, NodeCronJob, NodeCronJobSpec, NodeCronJobStatus, Output,
-    RunTemplate,
+    ActiveRun, ConcurrencyPolicy, EnvVar, MissedRunPolicy, NodeCronJob, NodeCronJobSpec, NodeCronJobStatus,
+    Output, RunTemplate,
 };

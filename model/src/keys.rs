@@ -6,7 +6,7 @@
 //!
 //! | key | value | written by | lease |
 //! | --- | --- | --- | --- |
-//! | `jobs/n` | a job ([`crate::legacy::JobValue`]) | `up`, master, people | – |
+//! | `jobs/n` | a job ([`crate::legacy::JobValue`]) | the controller, `up`, master, people | – |
 //! | `cursor/n` | [`crate::values::Cursor`] | workers | – |
 //! | `runs/E(n)/-/<run id>` | [`crate::values::ActiveRun`]; its mod revision is the fencing token | workers | – |
 //! | `status/n` | [`crate::values::JobStatus`] | workers | – |
@@ -14,6 +14,7 @@
 //! | `kill/E(n)` | the instant of the request; kills every run created before it, by revision | master | – |
 //! | `lock/n` | [`crate::values::LockValue`]: the exclusion towards workers of the replaced system, which hold it while a job runs | workers; `reserved` by the job's writer | the session's; `reserved`: – |
 //! | `killer/n` | nothing: the replaced system's kill signal; the put is the signal, its expiry means nothing | people, its master | 1 s |
+//! | `nodes/<name>` | a node's labels, an object of texts | the controller | – |
 //!
 //! The layout of these is fixed, and nothing writes them yet:
 //!
@@ -23,7 +24,6 @@
 //! | `expect/E(n)/<slot>` | the nodes that such a job's slot is for |
 //! | `queue/E(n)/<slot>` | slots that wait for an earlier run |
 //! | `triggers/E(n)/<id>` | runs that were asked for |
-//! | `nodes/<name>` | a node's labels |
 //! | `paused` | nothing is claimed while it exists |
 //!
 //! `<slot>` is milliseconds since the epoch in 13 digits, so that slots sort by time; `<id>` is 16 hexadecimal digits.
@@ -125,21 +125,11 @@ pub enum Folder {
     Locks,
     /// All kill signals of the replaced system.
     Killers,
+    /// The labels of all nodes.
+    Nodes,
 }
 
 impl Folder {
-    /// Every folder.
-    pub const ALL: [Self; 8] = [
-        Self::Jobs,
-        Self::Cursors,
-        Self::Runs,
-        Self::Statuses,
-        Self::Workers,
-        Self::Kills,
-        Self::Locks,
-        Self::Killers,
-    ];
-
     fn name(self) -> &'static str {
         match self {
             Self::Jobs => "jobs/",
@@ -150,6 +140,7 @@ impl Folder {
             Self::Kills => "kill/",
             Self::Locks => "lock/",
             Self::Killers => "killer/",
+            Self::Nodes => "nodes/",
         }
     }
 }

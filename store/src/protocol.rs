@@ -209,6 +209,17 @@ pub fn put_job(name: &JobName, value: Vec<u8>, seen: Revision) -> Txn {
     }
 }
 
+/// [`put_job`] and [`reserve`] in one, so that workers of the replaced system never see the job without its lock. A
+/// refusal finds the present key and lock.
+pub fn put_reserved_job(name: &JobName, value: Vec<u8>, seen: Revision, lock_seen: Revision) -> Txn {
+    let (put, reserve) = (put_job(name, value, seen), reserve(name, lock_seen));
+    Txn {
+        when: [put.when, reserve.when].concat(),
+        then: [put.then, reserve.then].concat(),
+        otherwise: [put.otherwise, reserve.otherwise].concat(),
+    }
+}
+
 /// Deletes a job's key if its mod revision is still `seen`. A refusal finds the present one.
 pub fn delete_job(name: &JobName, seen: Revision) -> Txn {
     let key = Key::Job(name.clone());
@@ -227,7 +238,16 @@ fn lost_after(session: &Session) -> u64 {
 }
 
 /// The folders a worker follows.
-pub const FOLLOWED: [Folder; 8] = Folder::ALL;
+pub const FOLLOWED: [Folder; 8] = [
+    Folder::Jobs,
+    Folder::Cursors,
+    Folder::Runs,
+    Folder::Statuses,
+    Folder::Workers,
+    Folder::Kills,
+    Folder::Locks,
+    Folder::Killers,
+];
 
 /// What every decision about a job compares: its definition, its cursor, and that the decider is registered.
 fn on_definition(job: &JobName, known: Known, session: &Session) -> Vec<Compare> {
