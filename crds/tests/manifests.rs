@@ -25,7 +25,7 @@ fn problems(document: &Document) -> &[Problem] {
 
 #[test]
 fn valid_manifests_are_jobs() {
-    for (path, text) in files("valid") {
+    for (path, text) in files("valid").into_iter().chain(files("valid-only-here")) {
         let documents: Vec<Document> = manifest::read(&text).collect();
         assert!(documents.iter().any(|d| matches!(d.content, Content::Job(_))), "{}: no job", path.display());
         for document in documents {

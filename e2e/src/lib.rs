@@ -9,16 +9,19 @@
 //!
 //! Not here: what is tested. That is beside each room, and for the whole system in `e2e/tests`.
 
+mod controller;
 mod etcd;
 mod http;
 mod kube;
 mod legacy;
 mod mongo;
 mod process;
+mod programs;
 mod records;
 mod tools;
 mod worker;
 
+pub use controller::{Controller, ControllerOptions};
 pub use etcd::{Etcd, EtcdOptions};
 pub use kube::KubeApi;
 pub use legacy::LegacyWorker;

@@ -1,0 +1,41 @@
+//! Our programs, as they are built from the sources now.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+/// The file of a program, which has its package's name. `CRONTAB_PROGRAMS` names a folder that holds it already;
+/// otherwise it is built, once in a test program.
+pub(crate) fn program(name: &str) -> PathBuf {
+    static PROGRAMS: LazyLock<Mutex<HashMap<String, PathBuf>>> = LazyLock::new(Mutex::default);
+    let mut programs = PROGRAMS.lock().unwrap_or_else(PoisonError::into_inner);
+    programs.entry(name.to_owned()).or_insert_with(|| build(name)).clone()
+}
+
+fn build(name: &str) -> PathBuf {
+    if let Some(folder) = std::env::var_os("CRONTAB_PROGRAMS") {
+        let program = PathBuf::from(folder).join(name);
+        assert!(
+            program.exists(),
+            "{} is missing; unset CRONTAB_PROGRAMS to have it built",
+            program.display()
+        );
+        return program;
+    }
+    // A test program is <target>/<profile>/deps/<name>.
+    let test = std::env::current_exe().expect("a test program knows its file");
+    let folder = test.ancestors().nth(2).expect("cargo puts a test program two folders deep");
+    let profile = match folder.file_name().and_then(|name| name.to_str()) {
+        Some("debug") => "dev",
+        Some(name) => name,
+        None => panic!("{} names no profile", test.display()),
+    };
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--quiet", "--locked", "--package", name, "--profile", profile]);
+    cargo.arg("--target-dir").arg(folder.parent().expect("a profile is a folder of the target folder"));
+    cargo.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    let status = cargo.status().expect("cargo runs");
+    assert!(status.success(), "{name} does not build: {status}");
+    folder.join(name)
+}
