@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::OnceLock;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::process::{Process, free_port, until};
+use crate::program::program;
 use crate::{Etcd, Mongo};
 
 /// How a worker is started.
@@ -71,7 +71,7 @@ impl Worker {
 
     /// Starts it on the spool that it had.
     pub fn start_again(&mut self) {
-        let mut command = Command::new(program());
+        let mut command = Command::new(program("crontab-worker"));
         // The servers of whoever runs the tests are not for this worker.
         command.env_clear().env("TZ", "UTC");
         command.envs(["PATH", "HOME"].iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
@@ -174,38 +174,4 @@ pub fn children(process: u32) -> Vec<u32> {
 /// Whether a process runs: one that has ended and that nobody has taken note of does not.
 pub fn is_alive(process: u32) -> bool {
     fs::read_to_string(format!("/proc/{process}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
-}
-
-/// The worker's file, as it is built from the sources now. `CRONTAB_PROGRAMS` names a folder that holds one already.
-fn program() -> PathBuf {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(build).clone()
-}
-
-fn build() -> PathBuf {
-    const NAME: &str = "crontab-worker";
-    if let Some(folder) = std::env::var_os("CRONTAB_PROGRAMS") {
-        let program = PathBuf::from(folder).join(NAME);
-        assert!(
-            program.exists(),
-            "{} is missing; unset CRONTAB_PROGRAMS to have it built",
-            program.display()
-        );
-        return program;
-    }
-    // A test program is <target>/<profile>/deps/<name>.
-    let test = std::env::current_exe().expect("a test program knows its file");
-    let folder = test.ancestors().nth(2).expect("cargo puts a test program two folders deep");
-    let profile = match folder.file_name().and_then(|name| name.to_str()) {
-        Some("debug") => "dev",
-        Some(name) => name,
-        None => panic!("{} names no profile", test.display()),
-    };
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--quiet", "--locked", "--package", NAME, "--profile", profile]);
-    cargo.arg("--target-dir").arg(folder.parent().expect("a profile is a folder of the target folder"));
-    cargo.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-    let status = cargo.status().expect("cargo runs");
-    assert!(status.success(), "{NAME} does not build: {status}");
-    folder.join(NAME)
 }

@@ -1,0 +1,42 @@
+//! Our own programs, as they are built from the sources now.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+/// The file of a program. Cargo is asked once in a test process whether it is up to date. `CRONTAB_PROGRAMS` names a
+/// folder that holds the programs already.
+pub(crate) fn program(name: &'static str) -> PathBuf {
+    static BUILT: Mutex<BTreeMap<&str, PathBuf>> = Mutex::new(BTreeMap::new());
+    // One that does not build panics, and the next test says so again.
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    built.entry(name).or_insert_with(|| build(name)).clone()
+}
+
+fn build(name: &str) -> PathBuf {
+    if let Some(folder) = std::env::var_os("CRONTAB_PROGRAMS") {
+        let program = PathBuf::from(folder).join(name);
+        assert!(
+            program.exists(),
+            "{} is missing; unset CRONTAB_PROGRAMS to have it built",
+            program.display()
+        );
+        return program;
+    }
+    // A test program is <target>/<profile>/deps/<name>.
+    let test = std::env::current_exe().expect("a test program knows its file");
+    let folder = test.ancestors().nth(2).expect("cargo puts a test program two folders deep");
+    let profile = match folder.file_name().and_then(|profile| profile.to_str()) {
+        Some("debug") => "dev",
+        Some(profile) => profile,
+        None => panic!("{} names no profile", test.display()),
+    };
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--quiet", "--locked", "--package", name, "--profile", profile]);
+    cargo.arg("--target-dir").arg(folder.parent().expect("a profile is a folder of the target folder"));
+    cargo.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    let status = cargo.status().expect("cargo runs");
+    assert!(status.success(), "{name} does not build: {status}");
+    folder.join(name)
+}
