@@ -16,7 +16,7 @@ mod legacy;
 mod master;
 mod mongo;
 mod process;
-mod program;
+mod programs;
 mod records;
 mod tools;
 mod worker;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::process::{Process, free_port, until};
-use crate::program::program;
+use crate::programs::program;
 use crate::{Etcd, Mongo};
 
 /// How a worker is started.

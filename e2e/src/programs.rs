@@ -1,17 +1,16 @@
-//! Our own programs, as they are built from the sources now.
+//! Our programs, as they are built from the sources now.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
-/// The file of a program. Cargo is asked once in a test process whether it is up to date. `CRONTAB_PROGRAMS` names a
-/// folder that holds the programs already.
-pub(crate) fn program(name: &'static str) -> PathBuf {
-    static BUILT: Mutex<BTreeMap<&str, PathBuf>> = Mutex::new(BTreeMap::new());
-    // One that does not build panics, and the next test says so again.
-    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
-    built.entry(name).or_insert_with(|| build(name)).clone()
+/// The file of a program, which has its package's name. `CRONTAB_PROGRAMS` names a folder that holds it already;
+/// otherwise it is built, once in a test program.
+pub(crate) fn program(name: &str) -> PathBuf {
+    static PROGRAMS: LazyLock<Mutex<HashMap<String, PathBuf>>> = LazyLock::new(Mutex::default);
+    let mut programs = PROGRAMS.lock().unwrap_or_else(PoisonError::into_inner);
+    programs.entry(name.to_owned()).or_insert_with(|| build(name)).clone()
 }
 
 fn build(name: &str) -> PathBuf {
@@ -27,9 +26,9 @@ fn build(name: &str) -> PathBuf {
     // A test program is <target>/<profile>/deps/<name>.
     let test = std::env::current_exe().expect("a test program knows its file");
     let folder = test.ancestors().nth(2).expect("cargo puts a test program two folders deep");
-    let profile = match folder.file_name().and_then(|profile| profile.to_str()) {
+    let profile = match folder.file_name().and_then(|name| name.to_str()) {
         Some("debug") => "dev",
-        Some(profile) => profile,
+        Some(name) => name,
         None => panic!("{} names no profile", test.display()),
     };
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
