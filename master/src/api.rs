@@ -1,4 +1,5 @@
-//! `/api/v1`: what the page shows, as JSON, with status codes. It only reads; changes go through the legacy calls.
+//! `/api/v1`: what the page shows, as JSON, with status codes. Jobs are suspended and resumed here; other changes go
+//! through the legacy calls.
 //!
 //! Times are RFC 3339 in UTC. A job is named by a query parameter and never by a part of the path: names contain
 //! slashes, and proxies on the way like to decode `%2F`. An error is `{"error":{"message":…}}`.

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use clap::Parser;
-use master::{Auth, WebRoot};
+use clap::{Parser, ValueEnum};
+use master::{Auth, Resources, WebRoot};
 use model::keys::KeyPrefix;
 use model::schedule::TimeZone;
 use runtime::args::{EtcdArgs, EtcdSecrets};
@@ -45,6 +45,13 @@ pub(crate) struct Arguments {
     /// Address to listen on. One that other machines reach needs --auth
     #[arg(long, env = "CRONTAB_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8070")]
     pub(crate) listen: SocketAddr,
+    /// Where jobs are changed: `etcd` writes the tree, `kubernetes` writes `NodeCronJob` resources, which the controller
+    /// brings into the tree; then KUBECONFIG or the pod's service account says which cluster
+    #[arg(long, env = "CRONTAB_SOURCE", value_enum, default_value = "etcd")]
+    pub(crate) source: Source,
+    /// Namespace for the resources of new jobs; unless given, the pod's own or the kubeconfig's
+    #[arg(long, env = "CRONTAB_NAMESPACE", value_name = "NAMESPACE")]
+    pub(crate) namespace: Option<String>,
     /// File with the users who may ask and their passwords, as `htpasswd -B` writes it; read again when it changes.
     /// Everything is asked for a password then, but --health-listen
     #[arg(long, env = "CRONTAB_AUTH", value_name = "FILE")]
@@ -52,7 +59,7 @@ pub(crate) struct Arguments {
     /// Folder with an index.html to serve instead of the page that is built in, such as the replaced system's
     #[arg(long, env = "CRONTAB_WEB_ROOT", value_name = "FOLDER")]
     web_root: Option<PathBuf>,
-    /// IANA zone in which expressions of the legacy calls are read; the same as the workers'
+    /// IANA zone in which expressions of the legacy calls are read, and which new resources get; the same as the workers'
     #[arg(long, env = "CRONTAB_TIME_ZONE", value_name = "ZONE", default_value_t = TimeZone::UTC, value_parser = TimeZone::parse)]
     pub(crate) time_zone: TimeZone,
     #[command(flatten)]
@@ -65,6 +72,13 @@ pub(crate) struct Arguments {
     pub(crate) health: HealthArgs,
     #[command(flatten)]
     pub(crate) log: LogArgs,
+}
+
+/// Where jobs are changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Source {
+    Kubernetes,
+    Etcd,
 }
 
 impl Arguments {
@@ -88,6 +102,21 @@ impl Arguments {
             bail!("no log is named; give --mongodb-uri, such as mongodb://mongo:27017/");
         };
         Ok(MongoConfig { uri, database: None, retention: None })
+    }
+
+    /// The resources of the cluster, if jobs are changed there.
+    pub(crate) async fn resources(&self) -> anyhow::Result<Option<Resources>> {
+        match self.source {
+            Source::Kubernetes => {
+                let resources =
+                    Resources::infer(self.namespace.clone()).await.context("--source kubernetes")?;
+                Ok(Some(resources))
+            }
+            Source::Etcd if self.namespace.is_some() => {
+                bail!("--namespace is for resources; give --source kubernetes too, or leave it out")
+            }
+            Source::Etcd => Ok(None),
+        }
     }
 
     pub(crate) fn users(&self) -> anyhow::Result<Option<Auth>> {

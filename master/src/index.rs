@@ -69,6 +69,14 @@ impl Index {
         self.wait(OWN_WRITE, |seen| *seen >= Some(revision)).await;
     }
 
+    /// Waits until the index does not show a name, as [`Self::shows`] does.
+    pub(crate) async fn lacks(&self, name: &str) {
+        let names = &self.names.names;
+        let gone =
+            |_: &Option<Revision>| !names.read().unwrap_or_else(PoisonError::into_inner).contains(name);
+        self.wait(OWN_WRITE, gone).await;
+    }
+
     async fn wait(&self, limit: Duration, until: impl FnMut(&Option<Revision>) -> bool) -> bool {
         let mut seen = self.names.seen.subscribe();
         matches!(tokio::time::timeout(limit, seen.wait_for(until)).await, Ok(Ok(_)))

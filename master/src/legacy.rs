@@ -57,6 +57,7 @@ impl From<ChangeError> for Failure {
     fn from(error: ChangeError) -> Self {
         match error {
             ChangeError::Tree(error) => error.into(),
+            ChangeError::Cluster(error) => Self(reply::of_cluster(&error)),
             other => Self(other.to_string()),
         }
     }

@@ -2,13 +2,16 @@
 //!
 //! - The **legacy calls** (`/job/…`, `/worker/list`) answer as the replaced system did, so that its page and people's
 //!   scripts keep working: always HTTP 200, with the failure in the body.
-//! - `/api/v1` reads the same things with status codes, paging and more detail. It changes nothing.
+//! - `/api/v1` reads the same things with status codes, paging and more detail, and suspends jobs.
 //! - The **page** at `/` is built on both. Everything it needs is compiled in; it asks no other host.
 //!
 //! Whoever may ask can run any command. So there are two ways to serve it ([`Access`]): on loopback to everybody who is
 //! there, guarded against other pages in the same browser (`guard`), or to users with a password ([`Auth`]).
 //!
-//! Not here: running anything (`worker`), and resources of a cluster.
+//! Jobs are read from the tree. They are changed there too, or in a cluster as resources ([`Resources`]), which a
+//! controller brings into the tree.
+//!
+//! Not here: running anything (`worker`), and what a resource becomes in the tree (`controller`).
 
 mod api;
 mod app;
@@ -22,6 +25,7 @@ mod legacy;
 mod page;
 mod params;
 mod reply;
+mod resources;
 mod serve;
 mod web_root;
 
@@ -35,6 +39,7 @@ use store::{RunLog, Tree};
 
 use app::App;
 pub use auth::{Auth, AuthError, FileError};
+pub use resources::{ClusterError, Resources};
 pub use serve::serve;
 pub use web_root::{WebRoot, WebRootError};
 
@@ -47,6 +52,8 @@ pub struct Master<T, L> {
     pub log: L,
     /// The zone that legacy expressions are read in; the same as the workers'.
     pub zone: TimeZone,
+    /// The resources by which jobs are changed, in a cluster; outside of one it is done in the tree.
+    pub resources: Option<Resources>,
     /// Who may ask.
     pub access: Access,
     /// The page to serve instead of ours.
@@ -64,7 +71,7 @@ pub enum Access {
 }
 
 impl<T, L> Master<T, L> {
-    /// A master with our page for everybody who asks at `listen`: by `localhost`, the loopback addresses, and that address.
+    /// A master that changes the tree, with our page, for everybody who asks at `listen`: by `localhost`, the loopback addresses, and that address.
     pub fn new(tree: T, log: L, zone: TimeZone, listen: SocketAddr) -> Self {
         let listen = match listen.ip() {
             IpAddr::V4(ip) => ip.to_string(),
@@ -74,7 +81,7 @@ impl<T, L> Master<T, L> {
         if !hosts.contains(&listen) {
             hosts.push(listen);
         }
-        Self { tree, log, zone, access: Access::Hosts(hosts), web_root: None }
+        Self { tree, log, zone, resources: None, access: Access::Hosts(hosts), web_root: None }
     }
 }
 
@@ -90,7 +97,7 @@ pub fn router<T: Tree, L: RunLog>(master: Master<T, L>) -> Router {
         .route("/job/log", get(legacy::log::<T, L>))
         .route("/worker/list", get(legacy::workers::<T, L>))
         .route("/api/v1/jobs", get(api::jobs::list::<T, L>))
-        .route("/api/v1/job", get(api::jobs::one::<T, L>))
+        .route("/api/v1/job", get(api::jobs::one::<T, L>).patch(api::jobs::suspend::<T, L>))
         .route("/api/v1/runs", get(api::runs::list::<T, L>))
         .route("/api/v1/runs/{id}", get(api::runs::output::<T, L>))
         .route("/api/v1/schedule", get(api::schedule::preview::<T, L>))

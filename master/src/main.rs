@@ -47,17 +47,23 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let tree = Etcd::new(arguments.etcd().map_err(Usage)?).map_err(|why| Usage(why.into()))?;
     let log = MongoLog::new(arguments.mongo().map_err(Usage)?)
         .map_err(|why| Usage(anyhow::Error::from(why).context("--mongodb-uri")))?;
+    let resources = arguments.resources().await.map_err(Usage)?;
     let listener = listen(arguments.listen).await?;
     let address = listener.local_addr().context("--listen")?;
 
     let health = Health::default();
     let mut registry = metrics::registry("crontab-master", env!("CARGO_PKG_VERSION"));
-    watch::servers(&tree, &log, &health, &mut registry);
+    let up = watch::register(&mut registry);
+    watch::servers(&tree, &log, &health, &up);
+    if let Some(resources) = &resources {
+        watch::cluster(resources, &health, &up);
+    }
     if let Some(address) = arguments.health.health_listen {
         let listener = health::listen(address).await?;
         tokio::spawn(health::serve(listener, health, Arc::new(registry)));
     }
     let mut master = Master::new(tree, log, arguments.time_zone, address);
+    master.resources = resources;
     master.web_root = web_root;
     if let Some(users) = users {
         tokio::spawn(users.clone().follow_file());

@@ -13,7 +13,9 @@ use serde_json::json;
 use store::{LogError, TreeError};
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::jobs::ChangeError;
 use crate::params::ParamError;
+use crate::resources::ClusterError;
 
 /// A failure outside of the legacy calls: a status, and `{"error":{"message":…}}`.
 #[derive(Debug)]
@@ -59,6 +61,17 @@ impl From<ParamError> for Refusal {
     }
 }
 
+impl From<ChangeError> for Refusal {
+    fn from(error: ChangeError) -> Self {
+        let status = error.status();
+        match error {
+            ChangeError::Tree(error) => error.into(),
+            ChangeError::Cluster(error) => Self::new(status, of_cluster(&error)),
+            other => Self::new(status, other.to_string()),
+        }
+    }
+}
+
 impl From<TreeError> for Refusal {
     fn from(error: TreeError) -> Self {
         Self::unavailable(of_tree(&error))
@@ -74,6 +87,14 @@ impl From<LogError> for Refusal {
 /// What the asker is told of a failure of the tree; its cause goes to this program's log.
 pub(crate) fn of_tree(error: &TreeError) -> String {
     tracing::warn!(kind = error.kind(), error = error as &dyn std::error::Error, "a request failed");
+    error.to_string()
+}
+
+/// The same of the API server.
+pub(crate) fn of_cluster(error: &ClusterError) -> String {
+    if !matches!(error, ClusterError::Refused(_) | ClusterError::Conflict) {
+        tracing::warn!(error = error as &dyn std::error::Error, "a request failed");
+    }
     error.to_string()
 }
 

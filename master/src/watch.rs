@@ -1,12 +1,14 @@
 //! Whether the servers behind a master answer, for `/readyz`, metrics and its log.
 //!
-//! A master without its tree can answer nothing, so it is not ready then. Without its log it is: jobs can be seen and
+//! A master without its tree can answer nothing, and without the API server it can change nothing, so it is not ready
+//! then. Without its log it is: jobs can be seen and
 //! changed, and `/job/log` says what is wrong.
 
 use std::error::Error;
 use std::iter::successors;
 use std::time::Duration;
 
+use master::Resources;
 use model::keys::Key;
 use model::run::{Revision, RunId, Slot};
 use model::{JobName, UnixMillis};
@@ -23,12 +25,31 @@ const CALM: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// One for each server behind the master.
-type Up = Family<[(&'static str, &'static str); 1], Gauge>;
+pub(crate) type Up = Family<[(&'static str, &'static str); 1], Gauge>;
 
-/// Begins to ask the servers, for as long as the runtime lives.
-pub(crate) fn servers(tree: &impl Tree, log: &impl RunLog, health: &Health, registry: &mut Registry) {
+/// Makes them known to Prometheus.
+pub(crate) fn register(registry: &mut Registry) -> Up {
     let up = Up::default();
     registry.register("crontab_master_server_up", "Whether a server behind the master answers", up.clone());
+    up
+}
+
+/// Begins to ask the API server, for as long as the runtime lives.
+pub(crate) fn cluster(resources: &Resources, health: &Health, up: &Up) {
+    health.register("kubernetes");
+    let (resources, health) = (resources.clone(), health.clone());
+    tokio::spawn(ask("the API server", up.get_or_create_owned(&[("server", "kubernetes")]), move || {
+        let (resources, health) = (resources.clone(), health.clone());
+        async move {
+            let asked = resources.check().await.map_err(|why| in_words(&why));
+            health.set_ready("kubernetes", asked.clone());
+            asked
+        }
+    }));
+}
+
+/// Begins to ask the tree and the log.
+pub(crate) fn servers(tree: &impl Tree, log: &impl RunLog, health: &Health, up: &Up) {
     // Nothing has this name, and nothing is read but that.
     let nobody = JobName::new("nobody").expect("this is a name");
     let run = RunId::of_slot(&nobody, Revision::NONE, Slot(UnixMillis::EPOCH));

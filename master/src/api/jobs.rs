@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
+use axum::extract::rejection::JsonRejection;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use futures::future::try_join_all;
@@ -15,7 +16,7 @@ use model::legacy::JobValue;
 use model::run::{Outcome, SkipReason, Skipped};
 use model::values::{ActiveRun, JobStatus, RecentRun};
 use model::{Dialect, Job, JobName, TimeZone, UnixMillis};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use store::tree::Range;
 use store::{KeyValue, RunLog, Tree, TreeError, protocol};
 
@@ -63,8 +64,10 @@ pub(crate) struct JobView {
     cron_expr: String,
     schedule: Option<ScheduleView>,
     suspended: bool,
-    /// Who writes it; nobody else can.
+    /// Who writes it.
     owner: Option<Owner>,
+    /// Whether it can be changed here: not if its owner would put it back.
+    editable: bool,
     /// When it runs next; nothing while suspended, and when its years have passed.
     next: Option<String>,
     /// Its runs that have not ended: how many, and the first of them.
@@ -173,6 +176,32 @@ pub(crate) async fn one<T: Tree, L: RunLog>(
     view.map(Json).ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, format!("there is no job {name}")))
 }
 
+/// What a job can be changed to.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Wanted {
+    suspend: bool,
+}
+
+/// `PATCH /api/v1/job?name=` with `{"suspend":true}`: holds new runs back, or lets them come again; what runs goes on.
+/// Answers with the job as it is then.
+pub(crate) async fn suspend<T: Tree, L: RunLog>(
+    State(app): Shared<T, L>,
+    RawQuery(query): RawQuery,
+    wanted: Result<Json<Wanted>, JsonRejection>,
+) -> Result<Json<JobView>, Refusal> {
+    let Json(Wanted { suspend }) = wanted.map_err(|why| match why.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Refusal::too_large(),
+        status => Refusal::new(
+            status,
+            "send {\"suspend\":true} or {\"suspend\":false}, with Content-Type: application/json",
+        ),
+    })?;
+    let name = named(&parameters(query.clone())?, "name")?;
+    app.suspend(&name, suspend).await?;
+    one(State(app), RawQuery(query)).await
+}
+
 /// A job by the text after its key's prefix.
 async fn view<T: Tree, L: RunLog>(
     app: &Arc<App<T, L>>,
@@ -194,6 +223,11 @@ async fn view<T: Tree, L: RunLog>(
     )?;
     let Some(job) = job else { return Ok(None) };
     let mut view = JobView::of(&name, &job, app.zone, now);
+    view.editable = match view.owner {
+        None => true,
+        Some(Owner::Resource { .. }) => app.resources.is_some(),
+        Some(Owner::Manifest { .. }) => false,
+    };
     view.add_status(status.as_ref());
     view.add_active(app.tree.prefix(), &active);
     if let Some((end, _)) = most.and_then(|most| view.command.char_indices().nth(most)) {
@@ -215,6 +249,7 @@ impl JobView {
             schedule: None,
             suspended: false,
             owner: None,
+            editable: true,
             next: None,
             active_count: 0,
             active: Vec::new(),

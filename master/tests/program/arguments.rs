@@ -20,6 +20,9 @@ fn a_wrong_argument_is_status_2_and_one_sentence_that_says_what_to_do() {
         (&[&AWAY[..], &["--etcd-prefix", "cron"]].concat(), "write one such as /cron"),
         (&[&AWAY[..], &["--time-zone", "Europe/Pariss"]].concat(), "did you mean Europe/Paris?"),
         (&[&AWAY[..], &["--listen", "8070"]].concat(), "--listen"),
+        (&[&AWAY[..], &["--source", "k8s"]].concat(), "possible values: kubernetes, etcd"),
+        (&[&AWAY[..], &["--source", "kubernetes"]].concat(), "run in a cluster, or set KUBECONFIG"),
+        (&[&AWAY[..], &["--namespace", "ops"]].concat(), "give --source kubernetes too"),
         (&[&AWAY[..], &["--auth", "/no/such/file"]].concat(), "--auth /no/such/file: it can't be read"),
         (
             &[&AWAY[..], &["--auth", clear]].concat(),
@@ -52,7 +55,7 @@ fn it_does_not_listen_beyond_this_machine_without_passwords() {
 #[test]
 fn help_teaches_and_names_every_variable() {
     let help = String::from_utf8(run(&["--help"]).stdout).unwrap();
-    for text in "CRONTAB_LISTEN CRONTAB_AUTH CRONTAB_WEB_ROOT CRONTAB_TIME_ZONE CRONTAB_HEALTH_LISTEN LOG_FORMAT \
+    for text in "CRONTAB_LISTEN CRONTAB_SOURCE CRONTAB_NAMESPACE CRONTAB_AUTH CRONTAB_WEB_ROOT CRONTAB_TIME_ZONE CRONTAB_HEALTH_LISTEN LOG_FORMAT \
                  RUST_LOG ETCD_ENDPOINTS ETCD_PREFIX ETCD_CACERT ETCD_CERT ETCD_KEY ETCD_USER ETCD_PASSWORD_FILE \
                  MONGODB_URI htpasswd SIGTERM"
         .split_whitespace()

@@ -22,7 +22,7 @@ async fn a_job_is_shown_with_all_that_is_known_of_it() {
             "text": "0 0 1 1 * 2099", "dialect": "Legacy", "timeZone": "UTC",
             "description": "At 00:00 on the 1st of January, in 2099, UTC",
         },
-        "suspended": false, "owner": null, "next": "2099-01-01T00:00:00Z",
+        "suspended": false, "owner": null, "editable": true, "next": "2099-01-01T00:00:00Z",
         "activeCount": 1,
         "active": [{
             "run": active.as_str(), "attempt": 0, "node": "node-1",
@@ -222,4 +222,51 @@ async fn workers_and_health() {
         server.get("/healthz").await.json(),
         json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") })
     );
+}
+
+#[tokio::test]
+async fn a_job_is_suspended_and_resumed_and_keeps_all_else() {
+    let server = Server::start().await;
+    server.save("old", "a && b", "30 2 * * * 2099").await;
+    let spec = json!({ "schedule": "@every 90s", "template": { "exec": ["echo", "a b"] } });
+    server.put_spec("full", spec.clone(), None).await;
+    server.put_spec("filed", spec, Some("a.yaml")).await;
+    let patch = async |name: &str, body: &str| {
+        let headers = "Content-Type: application/json\r\n";
+        server.send("PATCH", &format!("/api/v1/job?name={name}"), headers, body).await
+    };
+    for name in ["old", "full"] {
+        let before = server.get(&format!("/api/v1/job?name={name}")).await.json();
+        // What is so already changes nothing.
+        assert_eq!(patch(name, r#"{"suspend":false}"#).await.json(), before);
+        let shown = patch(name, r#"{"suspend":true}"#).await.json();
+        assert_eq!((&shown["suspended"], &shown["next"]), (&json!(true), &json!(null)), "{shown}");
+        // A worker of the replaced system knows nothing of it, so it can't have the job.
+        let lock = server.store.get(Key::Lock(job(name))).await.unwrap().unwrap();
+        assert_eq!(lock.value, b"reserved");
+        let shown = patch(name, r#"{"suspend":false}"#).await.json();
+        assert_eq!((&shown["suspended"], &shown["command"]), (&json!(false), &before["command"]));
+        assert_eq!(shown["schedule"]["description"], before["schedule"]["description"]);
+    }
+    // What an old worker runs now is left alone.
+    server.put(Key::Job(job("theirs")), r#"{"command":"true","cronExpr":"* * * * *"}"#).await;
+    server.put(Key::Lock(job("theirs")), "").await;
+    for (name, body, status, why) in [
+        ("theirs", r#"{"suspend":true}"#, 409, "a worker of the replaced system runs the job theirs now"),
+        ("filed", r#"{"suspend":true}"#, 409, "edit that file"),
+        ("unknown", r#"{"suspend":true}"#, 404, "there is no job unknown"),
+        ("..", r#"{"suspend":true}"#, 400, "'..'"),
+        ("old", "", 400, "send {"),
+        ("old", r#"{"suspend":"yes"}"#, 422, "send {"),
+        ("old", r#"{"suspend":true,"command":"x"}"#, 422, "send {"),
+    ] {
+        let answer = patch(name, body).await;
+        assert_eq!(answer.status, status, "{name} {body}: {answer:?}");
+        assert!(answer.json()["error"]["message"].as_str().unwrap().contains(why), "{answer:?}");
+    }
+    let form = server.send("PATCH", "/api/v1/job?name=old", crate::client::FORM, "suspend=true").await;
+    assert_eq!(form.status, 415);
+    let foreign = "Content-Type: application/json\r\nOrigin: http://evil.example\r\n";
+    let answer = server.send("PATCH", "/api/v1/job?name=old", foreign, r#"{"suspend":true}"#).await;
+    assert_eq!(answer.status, 403);
 }

@@ -178,7 +178,7 @@ async fn of_a_job_in_full_a_save_changes_command_and_expression_only() {
 
     server.save("x", "echo c", "0 4 * * *").await;
     let edited = stored().await;
-    assert_eq!((edited.schedule.as_str(), edited.time_zone.as_str()), ("0 0 4 * * * *", "Europe/Paris"));
+    assert_eq!((edited.schedule.as_str(), edited.time_zone.as_str()), ("0 4 * * *", "Europe/Paris"));
     assert_eq!((edited.suspend, edited.template), (true, expected.template));
 }
 

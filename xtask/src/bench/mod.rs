@@ -7,6 +7,7 @@
 mod etcd;
 mod figures;
 mod idle;
+mod master;
 mod process;
 mod starts;
 
@@ -46,6 +47,8 @@ enum Bench {
     Idle,
     /// crontab-worker with etcd and MongoDB: start delay, requests to etcd, records, 100,000 jobs
     Etcd,
+    /// The calls of crontab-master with 10,000 jobs, beside bare ones
+    Master,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
@@ -62,6 +65,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     if wanted(Bench::Etcd) {
         etcd::run(&build("crontab-worker")?, arguments.quick)?;
+    }
+    if wanted(Bench::Master) {
+        master::run(arguments.quick)?;
     }
     Ok(())
 }
