@@ -12,6 +12,7 @@
 mod etcd;
 mod http;
 mod kube;
+mod kube_keys;
 mod legacy;
 mod mongo;
 mod process;
@@ -21,6 +22,7 @@ mod worker;
 
 pub use etcd::{Etcd, EtcdOptions};
 pub use kube::KubeApi;
+pub use kube_keys::KubeKeys;
 pub use legacy::LegacyWorker;
 pub use mongo::{Mongo, MongoOptions};
 pub use process::{Process, free_port, until};

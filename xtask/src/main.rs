@@ -1,8 +1,10 @@
 //! Developer commands: `cargo xtask test`, `tools`, `crdgen`, `bench`.
 
 mod bench;
+mod chain;
 mod child;
 mod crdgen;
+mod lab;
 mod layers;
 mod results;
 mod servers;
@@ -50,6 +52,14 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// A Kubernetes of two nodes on this machine, as root: real kubelets and containers, Services and DNS names
+    ///
+    /// For tests and for trying things. It is in `$CRONTAB_LAB`, or else in `crontab-lab` in the folder for temporary
+    /// files. No image can be pulled there; give it yours by `load`.
+    Lab {
+        #[command(subcommand)]
+        action: lab::Action,
+    },
     /// Measure speed and memory, as ratios against a baseline of the same run
     ///
     /// Builds the release program and runs real processes. Aims are printed beside the figures; nothing is asserted.
@@ -64,6 +74,7 @@ fn main() -> ExitCode {
             if lab { tools::fill_for_the_lab(&mut children) } else { tools::fill(&mut children) }
         }),
         Command::Crdgen { check } => crdgen::run(check),
+        Command::Lab { action } => lab::run(&action),
         Command::Bench(arguments) => bench::run(&arguments),
     };
     match done {
