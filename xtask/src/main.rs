@@ -2,6 +2,7 @@
 
 mod bench;
 mod chain;
+mod chartgen;
 mod child;
 mod crdgen;
 mod lab;
@@ -46,7 +47,8 @@ enum Command {
         #[arg(long)]
         lab: bool,
     },
-    /// Write crds/nodecronjobs.yaml and docs/reference.md from the types in crds/
+    /// Write crds/nodecronjobs.yaml and docs/reference.md from the types in crds/, and the generated files of the Helm
+    /// chart
     Crdgen {
         /// Write nothing; fail and show the difference if they are not up to date
         #[arg(long)]
