@@ -62,6 +62,11 @@ enum Command {
         #[command(subcommand)]
         action: lab::Action,
     },
+    /// The whole chain on two real nodes, as root: images, Helm chart, jobs, take-over, upgrade, uninstall
+    ///
+    /// Brings a lab up, and takes it away at the end. When something is not as it should be, pods, events and logs are
+    /// shown.
+    E2e(chain::Arguments),
     /// Measure speed and memory, as ratios against a baseline of the same run
     ///
     /// Builds the release program and runs real processes. Aims are printed beside the figures; nothing is asserted.
@@ -76,6 +81,9 @@ fn main() -> ExitCode {
             if lab { tools::fill_for_the_lab(&mut children) } else { tools::fill(&mut children) }
         }),
         Command::Crdgen { check } => crdgen::run(check),
+        Command::E2e(arguments) => {
+            child::Children::new().and_then(|mut children| chain::run(&mut children, &arguments))
+        }
         Command::Lab { action } => lab::run(&action),
         Command::Bench(arguments) => bench::run(&arguments),
     };

@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use crate::child::{Children, Interrupted};
 use crate::results::Results;
 use crate::servers::{self, TestProgram};
-use crate::{crdgen, layers, root, tools};
+use crate::{chain, crdgen, layers, root, tools};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -45,6 +45,8 @@ enum Stage {
     Build,
     /// All tests, documentation tests included
     Tests,
+    /// The whole chain on two real nodes of this machine, as `cargo xtask e2e`; needs root
+    E2e,
 }
 
 impl Stage {
@@ -57,6 +59,7 @@ impl Stage {
         match self {
             Self::Dependencies => Some("--fast: it may have to build cargo-deny"),
             Self::Tools => Some("--fast: it may have to build etcd"),
+            Self::E2e => Some("--fast: it needs a cluster"),
             Self::Fmt
             | Self::Layers
             | Self::Generated
@@ -102,6 +105,11 @@ impl Stage {
                 )
             }
             Self::Tools => tools::fill(children),
+            Self::E2e if !rustix::process::getuid().is_root() => bail!(
+                "it runs containers and changes the network of this machine, so it has to be root; run \
+                 `cargo xtask test` as root on a machine for tests, or leave this out by --without e2e"
+            ),
+            Self::E2e => chain::run(children, &chain::Arguments::default()),
             Self::Build => cargo(&["test", "--workspace", "--no-run", "--locked"], &[], all),
             Self::Tests => {
                 let base = [
@@ -150,7 +158,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             Some("--without")
         } else if !arguments.only.is_empty() && !arguments.only.contains(&stage) {
             Some("--only others")
-        } else if stage == Stage::Tests && failed.contains(&Stage::Build) {
+        } else if matches!(stage, Stage::Tests | Stage::E2e) && failed.contains(&Stage::Build) {
             Some("what does not build can't be tested")
         } else {
             stage.slow().filter(|_| arguments.fast)

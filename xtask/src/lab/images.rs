@@ -33,15 +33,6 @@ pub(crate) struct Images {
     folder: PathBuf,
 }
 
-/// An image and the file that holds it.
-#[derive(Clone, Debug)]
-pub(crate) struct Image {
-    /// Such as `localhost/crontab-worker:lab`.
-    pub(crate) name: String,
-    /// A docker-archive.
-    pub(crate) archive: PathBuf,
-}
-
 impl Images {
     pub(crate) fn new() -> anyhow::Result<Self> {
         let folder =
@@ -72,8 +63,9 @@ impl Images {
         Ok(archive)
     }
 
-    /// All images of the chain: the programs are in `programs`. The last two stand for public ones.
-    pub(crate) fn all(&self, children: &mut Children, programs: &Path) -> anyhow::Result<Vec<Image>> {
+    /// All images of the chain, each a docker-archive, called `localhost/…:lab`: worker and controller with the programs
+    /// in `programs`, and two that stand for public ones, etcd and mongo.
+    pub(crate) fn all(&self, children: &mut Children, programs: &Path) -> anyhow::Result<Vec<PathBuf>> {
         packages(children, &FOR_IMAGES)?;
         self.debian(children)?;
         self.programs(children, programs)?;
@@ -124,7 +116,7 @@ impl Images {
     }
 
     /// An image from its container file in `deploy/`.
-    fn build(&self, children: &mut Children, name: &str) -> anyhow::Result<Image> {
+    fn build(&self, children: &mut Children, name: &str) -> anyhow::Result<PathBuf> {
         let image = format!("localhost/crontab-{name}:lab");
         let file = root().join(format!("deploy/{name}.Containerfile"));
         self.buildah(
@@ -144,11 +136,11 @@ impl Images {
                 &self.path("programs").to_string_lossy(),
             ],
         )?;
-        self.saved(children, image)
+        self.saved(children, &image)
     }
 
     /// etcd, as its public image has it.
-    fn etcd(&self, children: &mut Children) -> anyhow::Result<Image> {
+    fn etcd(&self, children: &mut Children) -> anyhow::Result<PathBuf> {
         let container = self.begin(children, "scratch")?;
         let program = e2e::tool("etcd");
         self.buildah(
@@ -157,11 +149,11 @@ impl Images {
         )?;
         let image = "localhost/etcd:lab".to_owned();
         self.finish(children, &container, &image)?;
-        self.saved(children, image)
+        self.saved(children, &image)
     }
 
     /// The server with MongoDB's protocol, on port 27017, with its data in `/data/db`.
-    fn mongo(&self, children: &mut Children) -> anyhow::Result<Image> {
+    fn mongo(&self, children: &mut Children) -> anyhow::Result<PathBuf> {
         let program =
             fs::canonicalize(e2e::tool("secantusd-py")).context("the MongoDB server can't be found")?;
         let library = program.ancestors().nth(2).context("it is in an environment's folder bin")?.join("lib");
@@ -176,14 +168,13 @@ impl Images {
         )?;
         let image = "localhost/mongo:lab".to_owned();
         self.finish(children, &container, &image)?;
-        self.saved(children, image)
+        self.saved(children, &image)
     }
 
-    fn saved(&self, children: &mut Children, name: String) -> anyhow::Result<Image> {
-        let file = name.replace(['/', ':'], "-");
-        let archive = self.path(&format!("{file}.tar"));
-        self.save(children, &name, &archive)?;
-        Ok(Image { name, archive })
+    fn saved(&self, children: &mut Children, image: &str) -> anyhow::Result<PathBuf> {
+        let archive = self.path(&format!("{}.tar", image.replace(['/', ':'], "-")));
+        self.save(children, image, &archive)?;
+        Ok(archive)
     }
 
     /// Starts a container to be filled; returns its name.

@@ -156,6 +156,11 @@ impl Lab {
         Ok(())
     }
 
+    /// Where all of it is.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The file by which kubectl and others reach it as the user who may do everything.
     pub(crate) fn kubeconfig(&self) -> PathBuf {
         self.path("kubeconfig")
