@@ -116,9 +116,9 @@ impl KubeApi {
     /// Runs kubectl against it with an input, and returns whatever comes of it.
     pub fn kubectl_output(&self, arguments: &[&str], input: &str) -> Output {
         let mut command = Command::new(tool("kubectl"));
-        command.args(arguments).env_clear().env("KUBECONFIG", self.kubeconfig());
         // kubectl remembers what a server offers by its address, which another server may have had before.
         command.arg("--cache-dir").arg(self.path("cache"));
+        command.args(arguments).env_clear().env("KUBECONFIG", self.kubeconfig());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("kubectl starts");
         let mut stdin = child.stdin.take().expect("it is piped");

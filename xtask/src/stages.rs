@@ -1,6 +1,5 @@
 //! `cargo xtask test`: the stages in their order, their times, and what is said at the end.
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -9,7 +8,7 @@ use clap::ValueEnum;
 use crate::child::{Children, Interrupted};
 use crate::results::Results;
 use crate::servers::{self, TestProgram};
-use crate::{chain, crdgen, layers, root, tools};
+use crate::{cargo, chain, crdgen, layers, tools};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -77,9 +76,9 @@ impl Stage {
         results: &mut Results,
         left_out: &[TestProgram],
     ) -> anyhow::Result<()> {
-        let mut cargo = |arguments: &[&str], env: &[(&str, &str)], shown: &mut dyn FnMut(&str) -> bool| {
-            let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-            command.args(arguments).envs(env.iter().copied()).current_dir(root());
+        let mut run = |arguments: &[&str], env: &[(&str, &str)], shown: &mut dyn FnMut(&str) -> bool| {
+            let mut command = cargo();
+            command.args(arguments).envs(env.iter().copied());
             let line = format!("cargo {}", arguments.join(" "));
             let status =
                 children.run(command, shown).with_context(|| format!("{line} did not run to its end"))?;
@@ -87,18 +86,16 @@ impl Stage {
         };
         let all = &mut |_: &str| true;
         match self {
-            Self::Fmt => cargo(&["fmt", "--all", "--check"], &[], all),
+            Self::Fmt => run(&["fmt", "--all", "--check"], &[], all),
             Self::Layers => layers::check(),
             Self::Dependencies => tools::deny(children),
             Self::Generated => crdgen::run(true),
-            Self::Clippy => cargo(
-                &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
-                &[],
-                all,
-            ),
+            Self::Clippy => {
+                run(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], &[], all)
+            }
             Self::Docs => {
                 let deny = ("RUSTDOCFLAGS", "-D warnings");
-                cargo(
+                run(
                     &["doc", "--workspace", "--no-deps", "--document-private-items", "--locked"],
                     &[deny],
                     all,
@@ -110,7 +107,7 @@ impl Stage {
                  `cargo xtask test` as root on a machine for tests, or leave this out by --without e2e"
             ),
             Self::E2e => chain::run(children, &chain::Arguments::default()),
-            Self::Build => cargo(&["test", "--workspace", "--no-run", "--locked"], &[], all),
+            Self::Build => run(&["test", "--workspace", "--no-run", "--locked"], &[], all),
             Self::Tests => {
                 let base = [
                     "test",
@@ -125,7 +122,7 @@ impl Stage {
                 let built = built.parent().unwrap_or(&built).to_string_lossy();
                 let env = [("CRONTAB_PROGRAMS", &*built)];
                 if left_out.is_empty() {
-                    return cargo(&base, &env, &mut read);
+                    return run(&base, &env, &mut read);
                 }
                 // Which test programs to run can only be said by naming each.
                 let programs = servers::test_programs()?;
@@ -133,8 +130,8 @@ impl Stage {
                 for program in programs.iter().filter(|program| !left_out.contains(program)) {
                     arguments.extend(["--test", &program.name]);
                 }
-                let tests = cargo(&arguments, &env, &mut read);
-                let documentation = cargo(&[&base[..], &["--doc"]].concat(), &env, &mut read);
+                let tests = run(&arguments, &env, &mut read);
+                let documentation = run(&[&base[..], &["--doc"]].concat(), &env, &mut read);
                 tests.and(documentation)
             }
         }

@@ -37,7 +37,9 @@ impl<'a> Cluster<'a> {
         let arguments = [&["--namespace", NAMESPACE], arguments].concat();
         let output = self.lab.kubectl(&arguments)?;
         if !output.status.success() {
-            bail!("kubectl {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+            // What is called in a pod is long, and names a password.
+            let said = arguments.split(|word| *word == "--").next().unwrap_or_default().join(" ");
+            bail!("kubectl {said}: {}", String::from_utf8_lossy(&output.stderr).trim());
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }

@@ -7,14 +7,12 @@ mod cluster;
 mod story;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
 
 use crate::child::Children;
 use crate::lab::{Images, Lab};
-use crate::root;
 
 pub(crate) use cluster::Cluster;
 
@@ -29,11 +27,17 @@ pub(crate) struct Arguments {
     /// Leave the lab as it is at the end, to look at it; `cargo xtask lab down` ends it
     #[arg(long)]
     keep: bool,
+    /// Only tell the story once more, in the lab and with the images that a run with --keep has left
+    #[arg(long, conflicts_with_all = ["release", "keep"])]
+    again: bool,
 }
 
 /// Tells the story, as root.
 pub(crate) fn run(children: &mut Children, arguments: &Arguments) -> anyhow::Result<()> {
     let lab = Lab::lock()?;
+    if arguments.again {
+        return tell(children, &Cluster::new(&lab));
+    }
     let programs = step("building the programs", || build(children, arguments.release))?;
     step("taking away a lab that may be there", || lab.down())?;
     let told = in_lab(children, &lab, &programs);
@@ -49,8 +53,11 @@ fn in_lab(children: &mut Children, lab: &Lab, programs: &Path) -> anyhow::Result
     step("starting the lab", || lab.up(children))?;
     let images = step("making the images", || Images::new()?.all(children, programs))?;
     step("loading the images", || images.iter().try_for_each(|image| lab.load(image)))?;
-    let cluster = Cluster::new(lab);
-    let told = story::tell(children, &cluster);
+    tell(children, &Cluster::new(lab))
+}
+
+fn tell(children: &mut Children, cluster: &Cluster<'_>) -> anyhow::Result<()> {
+    let told = story::tell(children, cluster);
     if told.is_err() {
         cluster.show();
     }
@@ -68,8 +75,8 @@ fn step<T>(what: &str, mut act: impl FnMut() -> anyhow::Result<T>) -> anyhow::Re
 
 /// Builds the programs; returns their folder.
 fn build(children: &mut Children, release: bool) -> anyhow::Result<PathBuf> {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--locked"]).current_dir(root());
+    let mut cargo = crate::cargo();
+    cargo.args(["build", "--locked"]);
     for program in PROGRAMS {
         cargo.args(["--package", program]);
     }

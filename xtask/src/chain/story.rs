@@ -20,6 +20,11 @@ const MONGO: &str = include_str!("mongo.yaml");
 /// Makes requests, and prints the statuses and the bodies of the answers.
 const CALL: &str = include_str!("call.py");
 
+/// Kills the worker of the container, its executor too, as the end of a machine would.
+const KILL: &str = r#"for process in /proc/[0-9]*; do
+    case "$(readlink "$process/exe")" in */crontab-worker) kill -KILL "${process#/proc/}" ;; esac
+done"#;
+
 /// How many jobs share the nodes between them. That all should belong to one node by chance, with as many, happens once
 /// in two million times.
 const SHARED: usize = 22;
@@ -27,6 +32,11 @@ const SHARED: usize = 22;
 /// Tells it. An error says what was not so.
 pub(super) fn tell(children: &mut Children, cluster: &Cluster<'_>) -> anyhow::Result<()> {
     step("installing the log's server", || {
+        // Of a story that was cut short.
+        let _ = cluster.helm(children, &[&["uninstall", RELEASE, "--ignore-not-found"], &WAIT[..]].concat());
+        let _ =
+            cluster.kubectl(&["delete", "nodecronjobs", "--all", "--all-namespaces", "--ignore-not-found"]);
+        cluster.kubectl(&["delete", "namespace", NAMESPACE, "--ignore-not-found"])?;
         cluster.kubectl(&["create", "namespace", NAMESPACE])?;
         cluster.apply(MONGO)?;
         cluster.kubectl(&["rollout", "status", "deployment/mongo", "--timeout=2m"]).map(drop)
@@ -93,6 +103,8 @@ fn a_worker_is_killed(children: &mut Children, master: &Master<'_>) -> anyhow::R
         let gone =
             workers(cluster)?.into_iter().find(|worker| worker.node == NODES[1]).context("it was there")?;
         cluster.kubectl(&["taint", "node", NODES[1], "lab/away=yes:NoSchedule"])?;
+        // It says good-bye to nobody; the pod is deleted so that kubelet does not start it again at once.
+        cluster.kubectl(&["exec", &gone.pod, "--container=worker", "--", "sh", "-c", KILL])?;
         cluster.kubectl(&["delete", "pod", &gone.pod, "--grace-period=0", "--force"])?;
         let killed = now();
         until(children, "the other runs all jobs", || {

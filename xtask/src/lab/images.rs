@@ -152,7 +152,8 @@ impl Images {
         self.saved(children, &image)
     }
 
-    /// The server with MongoDB's protocol, on port 27017, with its data in `/data/db`.
+    /// The server with MongoDB's protocol, on port 27017, with its data in `/data/db`. As a replica set it would tell
+    /// clients to find it at the address that it listens on, which is none in a pod.
     fn mongo(&self, children: &mut Children) -> anyhow::Result<PathBuf> {
         let program =
             fs::canonicalize(e2e::tool("secantusd-py")).context("the MongoDB server can't be found")?;
@@ -161,7 +162,7 @@ impl Images {
         let container = self.begin(children, DEBIAN)?;
         let packages = python.join("site-packages");
         self.buildah(children, &["copy", "--quiet", &container, &packages.to_string_lossy(), "/opt/server"])?;
-        let entrypoint = r#"["/usr/bin/python3", "-c", "from secantus.cli import main; main()", "--host", "0.0.0.0", "--port", "27017", "--storage-path", "/data/db", "--log-level", "WARNING"]"#;
+        let entrypoint = r#"["/usr/bin/python3", "-c", "from secantus.cli import main; main()", "--host", "0.0.0.0", "--port", "27017", "--storage-path", "/data/db", "--standalone", "--log-level", "WARNING"]"#;
         self.buildah(
             children,
             &["config", "--env", "PYTHONPATH=/opt/server", "--entrypoint", entrypoint, &container],

@@ -169,8 +169,8 @@ impl Lab {
     /// Runs kubectl in it.
     pub(crate) fn kubectl(&self, arguments: &[&str]) -> anyhow::Result<Output> {
         let mut command = Command::new(e2e::tool("kubectl"));
-        command.args(arguments).env("KUBECONFIG", self.kubeconfig());
         command.arg("--cache-dir").arg(self.path("kubectl-cache"));
+        command.args(arguments).env("KUBECONFIG", self.kubeconfig());
         command.output().context("kubectl can't be run")
     }
 
