@@ -70,8 +70,6 @@ fn an_api_server_accepts_what_every_set_of_values_gives() {
                 "--server-side",
                 "--dry-run=server",
                 "--validate=strict",
-                "--namespace",
-                "crontab",
                 "-f",
                 "-",
             ],

@@ -151,14 +151,21 @@ fn comes_back_and_goes(children: &mut Children, cluster: &Cluster<'_>) -> anyhow
         })
     })?;
     step("kubectl delete of all resources stops them", || {
-        let delete = ["delete", "nodecronjobs", "--all", "--all-namespaces", "--timeout=60s"];
-        cluster.kubectl(&delete)?;
+        delete_all(cluster)?;
         let master = Master { cluster, password: &password(cluster)? };
         until(children, "the master lists no job", || {
             let jobs = master.answer("GET", "/job/list", "")?;
             Ok(if jobs == Value::Array(Vec::new()) { Ok(()) } else { Err(jobs.to_string()) })
         })
     })
+}
+
+/// Deletes the resources of the examples, and the shared jobs.
+fn delete_all(cluster: &Cluster<'_>) -> anyhow::Result<()> {
+    for namespace in ["default", NAMESPACE] {
+        cluster.kubectl(&["--namespace", namespace, "delete", "nodecronjobs", "--all", "--timeout=60s"])?;
+    }
+    Ok(())
 }
 
 const WAIT: [&str; 2] = ["--wait", "--timeout=3m"];
