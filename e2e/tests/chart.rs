@@ -65,14 +65,7 @@ fn an_api_server_accepts_what_every_set_of_values_gives() {
     for values in value_sets() {
         let objects = stdout(&template(&["--values", &values]));
         let output = api.kubectl_output(
-            &[
-                "apply",
-                "--server-side",
-                "--dry-run=server",
-                "--validate=strict",
-                "-f",
-                "-",
-            ],
+            &["apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-"],
             &objects,
         );
         assert!(output.status.success(), "{values}: {}", String::from_utf8_lossy(&output.stderr));
@@ -113,7 +106,7 @@ fn the_plain_manifests_are_accepted_too() {
 }
 
 #[test]
-fn the_controller_may_do_just_what_it_needs_and_the_others_nothing() {
+fn controller_and_master_may_do_just_what_they_need_and_workers_nothing() {
     let api = KubeApi::start();
     for namespace in ["crontab", "operations", "billing", "elsewhere"] {
         api.kubectl(&["create", "namespace", namespace]);
@@ -146,9 +139,17 @@ fn the_controller_may_do_just_what_it_needs_and_the_others_nothing() {
             let expected = if all { in_all } else { in_some };
             assert_eq!(may(&api, account, what, namespace), expected, "{account}: {what} in {namespace}");
         }
-        for other in ["master", "worker"] {
-            let other = account.replace("controller", other);
-            assert!(!may(&api, &other, "list nodecronjobs.crontab.dev", "crontab"), "{other}");
+        let worker = account.replace("controller", "worker");
+        assert!(!may(&api, &worker, "list nodecronjobs.crontab.dev", "operations"), "{worker}");
+        let master = account.replace("controller", "master");
+        let table = [
+            ("create nodecronjobs.crontab.dev", "operations", true),
+            ("delete nodecronjobs.crontab.dev", "elsewhere", all),
+            ("patch nodecronjobs.crontab.dev/status", "operations", false),
+            ("get secrets", "crontab", false),
+        ];
+        for (what, namespace, expected) in table {
+            assert_eq!(may(&api, &master, what, namespace), expected, "{master}: {what} in {namespace}");
         }
     }
 }
@@ -184,6 +185,7 @@ fn values_that_can_not_work_are_refused_with_what_to_write_instead() {
             "etcd.endpoints={https://e:2379},etcd.tls.clientCertificate=true,mongodb.uri=a",
             "needs etcd.tls.existingSecret",
         ),
+        (&format!("{servers},controller.namespaces={{operations}}"), "set master.namespace to one of them"),
         (&format!("{servers},workers.maxRuns=3"), "additional properties 'workers' not allowed"),
         (&format!("{servers},worker.maxRuns=many"), "at '/worker/maxRuns': got string"),
         (&format!("{servers},worker.sessionSeconds=3"), "minimum: got 3, want 6"),

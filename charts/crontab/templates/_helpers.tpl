@@ -42,6 +42,10 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- if ne (empty $etcd.auth.username) (empty $etcd.auth.existingSecret) -}}
 {{- fail "etcd.auth needs both username and existingSecret, the Secret with the user's password under the key password" -}}
 {{- end -}}
+{{- $namespaces := .Values.controller.namespaces -}}
+{{- if and (include "crontab.masterWrites" .) $namespaces (not (has (include "crontab.masterNamespace" .) $namespaces)) -}}
+{{- fail (printf "the master makes resources in the namespace %s, which controller.namespaces does not name: set master.namespace to one of them, or master.source=etcd" (include "crontab.masterNamespace" .)) -}}
+{{- end -}}
 {{- $mongodb := .Values.mongodb -}}
 {{- $given := 0 -}}
 {{- range list $mongodb.uri $mongodb.existingSecret $mongodb.bundled.enabled -}}
@@ -53,6 +57,25 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- if gt (int $given) 1 -}}
 {{- fail "the run log is named more than once: give one of mongodb.existingSecret, mongodb.uri and mongodb.bundled.enabled" -}}
 {{- end -}}
+{{- end -}}
+
+{{/* Where the master makes resources. */}}
+{{- define "crontab.masterNamespace" -}}
+{{- default .Release.Namespace .Values.master.namespace -}}
+{{- end -}}
+
+{{/* Whether the master writes resources: something, or nothing. */}}
+{{- define "crontab.masterWrites" -}}
+{{- if and .Values.master.enabled (eq .Values.master.source "kubernetes") }}yes{{ end -}}
+{{- end -}}
+
+{{/* Where resources may choose their job's name, as JSON: a job that is saved by a legacy call has the name it is given. */}}
+{{- define "crontab.jobNameNamespaces" -}}
+{{- $all := .Values.controller.jobNameNamespaces -}}
+{{- if include "crontab.masterWrites" . -}}
+{{- $all = append $all (include "crontab.masterNamespace" .) -}}
+{{- end -}}
+{{- toJson (uniq $all) -}}
 {{- end -}}
 
 {{/* Where the job tree is, as environment variables. */}}

@@ -46,11 +46,13 @@ pub(super) fn tell(children: &mut Children, cluster: &Cluster<'_>) -> anyhow::Re
         let arguments = [&["install", RELEASE, "charts/crontab"], &SETTINGS[..], &["--set", &spool]].concat();
         cluster.helm(children, &arguments)
     })?;
+    // Helm waits for all but as many nodes as may be without a worker during an upgrade.
     step("a worker runs on each node", || {
-        let nodes: BTreeSet<String> = workers(cluster)?.into_iter().map(|worker| worker.node).collect();
-        let expected = NODES.map(str::to_owned).into_iter().collect();
-        ensure!(nodes == expected, "workers are on {nodes:?}");
-        Ok(())
+        until(children, "each node has a worker that is ready", || {
+            let nodes: BTreeSet<String> = workers(cluster)?.into_iter().map(|worker| worker.node).collect();
+            let expected: BTreeSet<String> = NODES.map(str::to_owned).into_iter().collect();
+            Ok(if nodes == expected { Ok(()) } else { Err(format!("workers are on {nodes:?}")) })
+        })
     })?;
     let password = password(cluster)?;
     let master = Master { cluster, password: &password };
