@@ -2,18 +2,14 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-use rcgen::KeyPair;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::process::{Process, free_port, until};
-use crate::{Etcd, EtcdOptions, tool};
-
-/// The token of the user who may do everything.
-const ADMIN: &str = "admin";
+use crate::{Etcd, EtcdOptions, KubeKeys, tool};
 
 /// An API server on loopback with an etcd of its own. It checks and keeps resources, and decides by RBAC who may do what.
 ///
@@ -25,6 +21,7 @@ pub struct KubeApi {
     process: Option<Process>,
     etcd: Etcd,
     folder: TempDir,
+    keys: KubeKeys,
     port: u16,
 }
 
@@ -35,9 +32,10 @@ impl KubeApi {
         let arguments = vec!["--unsafe-no-fsync".to_owned()];
         let etcd = Etcd::start_with(EtcdOptions { arguments, ..EtcdOptions::default() });
         let folder = tempfile::Builder::new().prefix("kube-").tempdir().expect("a temporary folder");
-        let mut api = Self { process: None, etcd, folder, port: free_port() };
-        api.write_keys();
-        api.write_kubeconfig("kubeconfig", ADMIN);
+        let keys =
+            KubeKeys::make(folder.path(), &["localhost", "127.0.0.1"]).expect("the folder can be written");
+        let mut api = Self { process: None, etcd, folder, keys, port: free_port() };
+        api.write("kubeconfig", &api.keys.kubeconfig(&api.url()));
         api.start_again();
         api
     }
@@ -62,7 +60,7 @@ impl KubeApi {
         self.apply(&account.to_string());
         let token = self.kubectl(&["create", "token", service_account, "--namespace", namespace]);
         let name = format!("kubeconfig-{namespace}-{service_account}");
-        self.write_kubeconfig(&name, token.trim());
+        self.write(&name, &self.keys.kubeconfig_with(&self.url(), token.trim()));
         self.path(&name)
     }
 
@@ -88,12 +86,7 @@ impl KubeApi {
             .args(["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1"])
             .args(["--endpoint-reconciler-type=none", "--service-cluster-ip-range=10.96.0.0/16"])
             .args(["--authorization-mode=RBAC", "--allow-privileged=true"])
-            .args(["--service-account-issuer=https://kubernetes.default.svc"])
-            .arg(format!("--service-account-signing-key-file={}", self.path("accounts.key").display()))
-            .arg(format!("--service-account-key-file={}", self.path("accounts.pub").display()))
-            .arg(format!("--token-auth-file={}", self.path("tokens.csv").display()))
-            .arg(format!("--tls-cert-file={}", self.path("server.pem").display()))
-            .arg(format!("--tls-private-key-file={}", self.path("server.key").display()))
+            .args(self.keys.arguments())
             .arg(format!("--cert-dir={}", self.folder.path().display()));
         let mut process = Process::start("kube-apiserver", &mut command, &self.path("log"));
         until("the API server to be ready", || {
@@ -123,9 +116,9 @@ impl KubeApi {
     /// Runs kubectl against it with an input, and returns whatever comes of it.
     pub fn kubectl_output(&self, arguments: &[&str], input: &str) -> Output {
         let mut command = Command::new(tool("kubectl"));
-        command.args(arguments).env_clear().env("KUBECONFIG", self.kubeconfig());
         // kubectl remembers what a server offers by its address, which another server may have had before.
         command.arg("--cache-dir").arg(self.path("cache"));
+        command.args(arguments).env_clear().env("KUBECONFIG", self.kubeconfig());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("kubectl starts");
         let mut stdin = child.stdin.take().expect("it is piped");
@@ -139,36 +132,9 @@ impl KubeApi {
         self.folder.path().join(name)
     }
 
-    /// The server's certificate, the key that signs the tokens of service accounts, and the token of [`ADMIN`].
-    fn write_keys(&self) {
-        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let server = rcgen::generate_simple_self_signed(names).expect("usable names");
-        write(&self.path("server.pem"), &server.cert.pem());
-        write(&self.path("server.key"), &server.signing_key.serialize_pem());
-        let accounts = KeyPair::generate().expect("a key");
-        write(&self.path("accounts.key"), &accounts.serialize_pem());
-        write(&self.path("accounts.pub"), &accounts.public_key_pem());
-        write(&self.path("tokens.csv"), &format!("{ADMIN},admin,admin,system:masters\n"));
+    fn write(&self, name: &str, config: &Value) {
+        fs::write(self.path(name), config.to_string()).expect("the folder can be written");
     }
-
-    fn write_kubeconfig(&self, name: &str, token: &str) {
-        let config = json!({
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{
-                "name": "test",
-                "cluster": {"server": self.url(), "certificate-authority": self.path("server.pem")},
-            }],
-            "users": [{"name": "test", "user": {"token": token}}],
-            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
-            "current-context": "test",
-        });
-        write(&self.path(name), &config.to_string());
-    }
-}
-
-fn write(file: &Path, text: &str) {
-    fs::write(file, text).expect("the folder can be written");
 }
 
 fn succeeded(arguments: &[&str], output: &Output) -> String {

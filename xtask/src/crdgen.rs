@@ -1,4 +1,5 @@
-//! `cargo xtask crdgen`: the files that are generated from the types of `crds`.
+//! `cargo xtask crdgen`: the files that are generated from the types of `crds`, and those of the Helm chart that follow from
+//! others.
 //!
 //! They are committed, so that a reader and `kubectl apply -f crds/` need no build; `--check` keeps them honest.
 
@@ -8,12 +9,16 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 
-/// Writes `crds/nodecronjobs.yaml` and `docs/reference.md`. With `check` nothing is written: a file that differs is shown
+use crate::chartgen;
+
+/// Writes `crds/nodecronjobs.yaml`, `docs/reference.md` and the generated files of the chart. With `check` nothing is written: a file that differs is shown
 /// with its differences, and the answer is an error.
 pub(crate) fn run(check: bool) -> anyhow::Result<()> {
     let root =
         Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask is a folder of the workspace")?;
-    let files = [("crds/nodecronjobs.yaml", crds::definition_yaml()), ("docs/reference.md", reference()?)];
+    let mut files =
+        vec![("crds/nodecronjobs.yaml", crds::definition_yaml()), ("docs/reference.md", reference()?)];
+    files.extend(chartgen::files(root)?);
     let mut stale = Vec::new();
     for (name, expected) in files {
         let path = root.join(name);

@@ -1,8 +1,11 @@
 //! Developer commands: `cargo xtask test`, `tools`, `crdgen`, `bench`.
 
 mod bench;
+mod chain;
+mod chartgen;
 mod child;
 mod crdgen;
+mod lab;
 mod layers;
 mod results;
 mod servers;
@@ -10,7 +13,7 @@ mod stages;
 mod tools;
 
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -24,11 +27,11 @@ use clap::{Parser, Subcommand};
 )]
 struct Arguments {
     #[command(subcommand)]
-    command: Command,
+    command: Subcommands,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum Subcommands {
     /// Run all checks and tests, or some of them
     ///
     /// Fetches what the tests need. Each stage says what it does and how long it took; the last lines are the test
@@ -44,12 +47,26 @@ enum Command {
         #[arg(long)]
         lab: bool,
     },
-    /// Write crds/nodecronjobs.yaml and docs/reference.md from the types in crds/
+    /// Write crds/nodecronjobs.yaml and docs/reference.md from the types in crds/, and the generated files of the Helm
+    /// chart
     Crdgen {
         /// Write nothing; fail and show the difference if they are not up to date
         #[arg(long)]
         check: bool,
     },
+    /// A Kubernetes of two nodes on this machine, as root: real kubelets and containers, Services and DNS names
+    ///
+    /// For tests and for trying things. It is in `$CRONTAB_LAB`, or else in `crontab-lab` in the folder for temporary
+    /// files. No image can be pulled there; give it yours by `load`.
+    Lab {
+        #[command(subcommand)]
+        action: lab::Action,
+    },
+    /// The whole chain on two real nodes, as root: images, Helm chart, jobs, take-over, upgrade, uninstall
+    ///
+    /// Brings a lab up, and takes it away at the end. When something is not as it should be, pods, events and logs are
+    /// shown.
+    E2e(chain::Arguments),
     /// Measure speed and memory, as ratios against a baseline of the same run
     ///
     /// Builds the release program and runs real processes. Aims are printed beside the figures; nothing is asserted.
@@ -59,12 +76,16 @@ enum Command {
 fn main() -> ExitCode {
     bench::stamp_if_asked();
     let done = match Arguments::parse().command {
-        Command::Test(arguments) => stages::run(&arguments),
-        Command::Tools { lab } => child::Children::new().and_then(|mut children| {
+        Subcommands::Test(arguments) => stages::run(&arguments),
+        Subcommands::Tools { lab } => child::Children::new().and_then(|mut children| {
             if lab { tools::fill_for_the_lab(&mut children) } else { tools::fill(&mut children) }
         }),
-        Command::Crdgen { check } => crdgen::run(check),
-        Command::Bench(arguments) => bench::run(&arguments),
+        Subcommands::Crdgen { check } => crdgen::run(check),
+        Subcommands::E2e(arguments) => {
+            child::Children::new().and_then(|mut children| chain::run(&mut children, &arguments))
+        }
+        Subcommands::Lab { action } => lab::run(&action),
+        Subcommands::Bench(arguments) => bench::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -78,4 +99,17 @@ fn main() -> ExitCode {
 /// The top folder of the checkout.
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a folder of the checkout")
+}
+
+/// cargo, in the checkout, with the environment that it has when people call it. Cargo tells this program about its package
+/// in variables that build scripts of some packages look at: with them, those and all that depend on them would be
+/// compiled anew, here and then again by people.
+fn cargo() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let of_this_package = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(of_this_package)) {
+        cargo.env_remove(name);
+    }
+    cargo.current_dir(root());
+    cargo
 }

@@ -1,6 +1,5 @@
 //! `cargo xtask test`: the stages in their order, their times, and what is said at the end.
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -9,7 +8,7 @@ use clap::ValueEnum;
 use crate::child::{Children, Interrupted};
 use crate::results::Results;
 use crate::servers::{self, TestProgram};
-use crate::{crdgen, layers, root, tools};
+use crate::{cargo, chain, crdgen, layers, tools};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -45,6 +44,8 @@ enum Stage {
     Build,
     /// All tests, documentation tests included
     Tests,
+    /// The whole chain on two real nodes of this machine, as `cargo xtask e2e`; needs root
+    E2e,
 }
 
 impl Stage {
@@ -57,6 +58,7 @@ impl Stage {
         match self {
             Self::Dependencies => Some("--fast: it may have to build cargo-deny"),
             Self::Tools => Some("--fast: it may have to build etcd"),
+            Self::E2e => Some("--fast: it needs a cluster"),
             Self::Fmt
             | Self::Layers
             | Self::Generated
@@ -74,9 +76,9 @@ impl Stage {
         results: &mut Results,
         left_out: &[TestProgram],
     ) -> anyhow::Result<()> {
-        let mut cargo = |arguments: &[&str], env: &[(&str, &str)], shown: &mut dyn FnMut(&str) -> bool| {
-            let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-            command.args(arguments).envs(env.iter().copied()).current_dir(root());
+        let mut run = |arguments: &[&str], env: &[(&str, &str)], shown: &mut dyn FnMut(&str) -> bool| {
+            let mut command = cargo();
+            command.args(arguments).envs(env.iter().copied());
             let line = format!("cargo {}", arguments.join(" "));
             let status =
                 children.run(command, shown).with_context(|| format!("{line} did not run to its end"))?;
@@ -84,25 +86,28 @@ impl Stage {
         };
         let all = &mut |_: &str| true;
         match self {
-            Self::Fmt => cargo(&["fmt", "--all", "--check"], &[], all),
+            Self::Fmt => run(&["fmt", "--all", "--check"], &[], all),
             Self::Layers => layers::check(),
             Self::Dependencies => tools::deny(children),
             Self::Generated => crdgen::run(true),
-            Self::Clippy => cargo(
-                &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
-                &[],
-                all,
-            ),
+            Self::Clippy => {
+                run(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], &[], all)
+            }
             Self::Docs => {
                 let deny = ("RUSTDOCFLAGS", "-D warnings");
-                cargo(
+                run(
                     &["doc", "--workspace", "--no-deps", "--document-private-items", "--locked"],
                     &[deny],
                     all,
                 )
             }
             Self::Tools => tools::fill(children),
-            Self::Build => cargo(&["test", "--workspace", "--no-run", "--locked"], &[], all),
+            Self::E2e if !rustix::process::getuid().is_root() => bail!(
+                "it runs containers and changes the network of this machine, so it has to be root; run \
+                 `cargo xtask test` as root on a machine for tests, or leave this out by --without e2e"
+            ),
+            Self::E2e => chain::run(children, &chain::Arguments::default()),
+            Self::Build => run(&["test", "--workspace", "--no-run", "--locked"], &[], all),
             Self::Tests => {
                 let base = [
                     "test",
@@ -117,7 +122,7 @@ impl Stage {
                 let built = built.parent().unwrap_or(&built).to_string_lossy();
                 let env = [("CRONTAB_PROGRAMS", &*built)];
                 if left_out.is_empty() {
-                    return cargo(&base, &env, &mut read);
+                    return run(&base, &env, &mut read);
                 }
                 // Which test programs to run can only be said by naming each.
                 let programs = servers::test_programs()?;
@@ -125,8 +130,8 @@ impl Stage {
                 for program in programs.iter().filter(|program| !left_out.contains(program)) {
                     arguments.extend(["--test", &program.name]);
                 }
-                let tests = cargo(&arguments, &env, &mut read);
-                let documentation = cargo(&[&base[..], &["--doc"]].concat(), &env, &mut read);
+                let tests = run(&arguments, &env, &mut read);
+                let documentation = run(&[&base[..], &["--doc"]].concat(), &env, &mut read);
                 tests.and(documentation)
             }
         }
@@ -150,7 +155,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             Some("--without")
         } else if !arguments.only.is_empty() && !arguments.only.contains(&stage) {
             Some("--only others")
-        } else if stage == Stage::Tests && failed.contains(&Stage::Build) {
+        } else if matches!(stage, Stage::Tests | Stage::E2e) && failed.contains(&Stage::Build) {
             Some("what does not build can't be tested")
         } else {
             stage.slow().filter(|_| arguments.fast)

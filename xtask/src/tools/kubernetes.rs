@@ -32,7 +32,7 @@ pub(super) fn make(folder: &Folder, children: &mut Children, name: &str) -> anyh
 }
 
 /// Kubernetes names its own libraries by a version that no one has published, and replaces them by folders of its
-/// repository. Those are published as v0.<minor>.<patch>.
+/// repository. Those are published as `v0.<minor>.<patch>`.
 fn library_version(kubernetes: &str) -> Option<String> {
     Some(format!("v0{}", kubernetes.strip_prefix("v1")?))
 }
