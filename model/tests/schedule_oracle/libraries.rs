@@ -19,7 +19,7 @@ fn clock_changes(zone: TimeZone, from: i64, to: i64) -> bool {
 }
 
 /// Whether two answers differ only where a change of the clock is to be passed on the way from one slot to the next.
-fn changes_of_the_clock(zone: TimeZone, start: i64, ours: &[i64], theirs: &[i64]) -> bool {
+pub(crate) fn changes_of_the_clock(zone: TimeZone, start: i64, ours: &[i64], theirs: &[i64]) -> bool {
     let end = ours.last().min(theirs.last()).copied();
     let (ours, theirs): (BTreeSet<i64>, BTreeSet<i64>) =
         (ours.iter().copied().collect(), theirs.iter().copied().collect());
@@ -85,7 +85,7 @@ fn difference(library: Library, question: &Question) -> Option<&'static str> {
 const EXTENSIONS: [&str; 2] = ["0 0 L * *", "0 0 1 january *"];
 
 /// Whether an entry is a range whose end lies before its start.
-fn descends(entry: &str) -> bool {
+pub(crate) fn descends(entry: &str) -> bool {
     const NAMES: &str = "sun mon tue wed thu fri sat jan feb mar apr may jun jul aug sep oct nov dec";
     let place = |text: &str| NAMES.split(' ').position(|name| name.eq_ignore_ascii_case(text));
     let value = |text: &str| {
