@@ -1,4 +1,4 @@
-//! The cases of Kubernetes' CronJob controller, by their names there (`TestControllerV2SyncCronJob`), with what is
+//! The cases of the controller of Kubernetes' `CronJob`, by their names there (`TestControllerV2SyncCronJob`), with what is
 //! decided here.
 //!
 //! As there, a job is due on the hour; A and F stand for `Allow` and `Forbid`. Not here are the cases that end in R (the
@@ -88,148 +88,137 @@ fn decided(job: &Job, past: Past, now: i64) -> Decided {
     }
 }
 
+const THIS_HOUR: Decided = Runs { slot: HOUR, passing_over: 0 };
+const PAST_DEADLINE: Decided = Skips { from: HOUR, to: HOUR, why: Deadline };
+/// From 10:00 on the first day to 10:00 on the last there are 169 slots.
+const AFTER_A_WEEK: Decided = Runs { slot: WEEK_AFTER, passing_over: 168 };
+
+/// Name, past, policy, whether suspended, deadline, now, what is decided.
+type Case = (&'static str, Past, &'static str, bool, Option<u32>, i64, Decided);
+
+const CASES: [Case; 27] = [
+    ("never ran, not time, A", NeverRan, "Allow", false, NO_DEAD, JUST_BEFORE, WaitsFor(HOUR)),
+    ("never ran, not time, F", NeverRan, "Forbid", false, NO_DEAD, JUST_BEFORE, WaitsFor(HOUR)),
+    ("never ran, is time, A", NeverRan, "Allow", false, NO_DEAD, JUST_AFTER, THIS_HOUR),
+    ("never ran, is time, F", NeverRan, "Forbid", false, NO_DEAD, JUST_AFTER, THIS_HOUR),
+    ("never ran, is time, suspended", NeverRan, "Allow", true, NO_DEAD, JUST_AFTER, DoesNothing),
+    ("never ran, is time, past deadline", NeverRan, "Allow", false, SHORT_DEAD, JUST_AFTER, PAST_DEADLINE),
+    ("never ran, is time, not past deadline", NeverRan, "Allow", false, LONG_DEAD, JUST_AFTER, THIS_HOUR),
+    ("prev ran but done, not time, A", RanButDone, "Allow", false, NO_DEAD, JUST_BEFORE, WaitsFor(HOUR)),
+    ("prev ran but done, not time, F", RanButDone, "Forbid", false, NO_DEAD, JUST_BEFORE, WaitsFor(HOUR)),
+    ("prev ran but done, is time, A", RanButDone, "Allow", false, NO_DEAD, JUST_AFTER, THIS_HOUR),
+    ("prev ran but done, is time, F", RanButDone, "Forbid", false, NO_DEAD, JUST_AFTER, THIS_HOUR),
+    ("prev ran but done, is time, suspended", RanButDone, "Allow", true, NO_DEAD, JUST_AFTER, DoesNothing),
+    (
+        "prev ran but done, is time, past deadline",
+        RanButDone,
+        "Allow",
+        false,
+        SHORT_DEAD,
+        JUST_AFTER,
+        PAST_DEADLINE,
+    ),
+    (
+        "prev ran but done, is time, not past deadline",
+        RanButDone,
+        "Allow",
+        false,
+        LONG_DEAD,
+        JUST_AFTER,
+        THIS_HOUR,
+    ),
+    ("still active, not time, A", StillActive, "Allow", false, NO_DEAD, JUST_BEFORE, WaitsFor(HOUR)),
+    ("still active, not time, F", StillActive, "Forbid", false, NO_DEAD, JUST_BEFORE, WaitsFor(HOUR)),
+    ("still active, is time, A", StillActive, "Allow", false, NO_DEAD, JUST_AFTER, THIS_HOUR),
+    // There the slot is put off until the run ends, here it is over.
+    (
+        "still active, is time, F",
+        StillActive,
+        "Forbid",
+        false,
+        NO_DEAD,
+        JUST_AFTER,
+        Skips { from: HOUR, to: HOUR, why: Overlap },
+    ),
+    ("still active, is time, suspended", StillActive, "Allow", true, NO_DEAD, JUST_AFTER, DoesNothing),
+    (
+        "still active, is time, past deadline",
+        StillActive,
+        "Allow",
+        false,
+        SHORT_DEAD,
+        JUST_AFTER,
+        PAST_DEADLINE,
+    ),
+    (
+        "still active, is time, not past deadline",
+        StillActive,
+        "Allow",
+        false,
+        LONG_DEAD,
+        JUST_AFTER,
+        THIS_HOUR,
+    ),
+    (
+        "prev ran but done, long overdue, not past deadline, A",
+        RanButDone,
+        "Allow",
+        false,
+        LONG_DEAD,
+        WEEK_AFTER,
+        AFTER_A_WEEK,
+    ),
+    (
+        "prev ran but done, long overdue, not past deadline, F",
+        RanButDone,
+        "Forbid",
+        false,
+        LONG_DEAD,
+        WEEK_AFTER,
+        AFTER_A_WEEK,
+    ),
+    // There the answer carries a warning, "too many missed start times", from a hundred on.
+    (
+        "prev ran but done, long overdue, no deadline, A",
+        RanButDone,
+        "Allow",
+        false,
+        NO_DEAD,
+        WEEK_AFTER,
+        AFTER_A_WEEK,
+    ),
+    (
+        "prev ran but done, long overdue, no deadline, F",
+        RanButDone,
+        "Forbid",
+        false,
+        NO_DEAD,
+        WEEK_AFTER,
+        AFTER_A_WEEK,
+    ),
+    (
+        "prev ran but done, long overdue, past medium deadline, A",
+        RanButDone,
+        "Allow",
+        false,
+        MEDIUM_DEAD,
+        WEEK_AFTER,
+        AFTER_A_WEEK,
+    ),
+    (
+        "prev ran but done, long overdue, past short deadline, A",
+        RanButDone,
+        "Allow",
+        false,
+        SHORT_DEAD,
+        WEEK_AFTER,
+        AFTER_A_WEEK,
+    ),
+];
+
 #[test]
 fn the_cases_of_kubernetes_controller_are_decided() {
-    let this_hour = || Runs { slot: HOUR, passing_over: 0 };
-    let skipped = |why| Skips { from: HOUR, to: HOUR, why };
-    // Those of a week: 10:00 on the first day up to 10:00 on the last are 169 slots.
-    let after_a_week = || Runs { slot: WEEK_AFTER, passing_over: 168 };
-    let cases = [
-        ("never ran, not time, A", NeverRan, "Allow", false, NO_DEAD, JUST_BEFORE, WaitsFor(HOUR)),
-        ("never ran, not time, F", NeverRan, "Forbid", false, NO_DEAD, JUST_BEFORE, WaitsFor(HOUR)),
-        ("never ran, is time, A", NeverRan, "Allow", false, NO_DEAD, JUST_AFTER, this_hour()),
-        ("never ran, is time, F", NeverRan, "Forbid", false, NO_DEAD, JUST_AFTER, this_hour()),
-        ("never ran, is time, suspended", NeverRan, "Allow", true, NO_DEAD, JUST_AFTER, DoesNothing),
-        (
-            "never ran, is time, past deadline",
-            NeverRan,
-            "Allow",
-            false,
-            SHORT_DEAD,
-            JUST_AFTER,
-            skipped(Deadline),
-        ),
-        (
-            "never ran, is time, not past deadline",
-            NeverRan,
-            "Allow",
-            false,
-            LONG_DEAD,
-            JUST_AFTER,
-            this_hour(),
-        ),
-        ("prev ran but done, not time, A", RanButDone, "Allow", false, NO_DEAD, JUST_BEFORE, WaitsFor(HOUR)),
-        ("prev ran but done, not time, F", RanButDone, "Forbid", false, NO_DEAD, JUST_BEFORE, WaitsFor(HOUR)),
-        ("prev ran but done, is time, A", RanButDone, "Allow", false, NO_DEAD, JUST_AFTER, this_hour()),
-        ("prev ran but done, is time, F", RanButDone, "Forbid", false, NO_DEAD, JUST_AFTER, this_hour()),
-        (
-            "prev ran but done, is time, suspended",
-            RanButDone,
-            "Allow",
-            true,
-            NO_DEAD,
-            JUST_AFTER,
-            DoesNothing,
-        ),
-        (
-            "prev ran but done, is time, past deadline",
-            RanButDone,
-            "Allow",
-            false,
-            SHORT_DEAD,
-            JUST_AFTER,
-            skipped(Deadline),
-        ),
-        (
-            "prev ran but done, is time, not past deadline",
-            RanButDone,
-            "Allow",
-            false,
-            LONG_DEAD,
-            JUST_AFTER,
-            this_hour(),
-        ),
-        ("still active, not time, A", StillActive, "Allow", false, NO_DEAD, JUST_BEFORE, WaitsFor(HOUR)),
-        ("still active, not time, F", StillActive, "Forbid", false, NO_DEAD, JUST_BEFORE, WaitsFor(HOUR)),
-        ("still active, is time, A", StillActive, "Allow", false, NO_DEAD, JUST_AFTER, this_hour()),
-        // There the slot is put off until the run ends, here it is over.
-        ("still active, is time, F", StillActive, "Forbid", false, NO_DEAD, JUST_AFTER, skipped(Overlap)),
-        ("still active, is time, suspended", StillActive, "Allow", true, NO_DEAD, JUST_AFTER, DoesNothing),
-        (
-            "still active, is time, past deadline",
-            StillActive,
-            "Allow",
-            false,
-            SHORT_DEAD,
-            JUST_AFTER,
-            skipped(Deadline),
-        ),
-        (
-            "still active, is time, not past deadline",
-            StillActive,
-            "Allow",
-            false,
-            LONG_DEAD,
-            JUST_AFTER,
-            this_hour(),
-        ),
-        (
-            "prev ran but done, long overdue, not past deadline, A",
-            RanButDone,
-            "Allow",
-            false,
-            LONG_DEAD,
-            WEEK_AFTER,
-            after_a_week(),
-        ),
-        (
-            "prev ran but done, long overdue, not past deadline, F",
-            RanButDone,
-            "Forbid",
-            false,
-            LONG_DEAD,
-            WEEK_AFTER,
-            after_a_week(),
-        ),
-        // There the answer carries a warning, "too many missed start times", from a hundred on.
-        (
-            "prev ran but done, long overdue, no deadline, A",
-            RanButDone,
-            "Allow",
-            false,
-            NO_DEAD,
-            WEEK_AFTER,
-            after_a_week(),
-        ),
-        (
-            "prev ran but done, long overdue, no deadline, F",
-            RanButDone,
-            "Forbid",
-            false,
-            NO_DEAD,
-            WEEK_AFTER,
-            after_a_week(),
-        ),
-        (
-            "prev ran but done, long overdue, past medium deadline, A",
-            RanButDone,
-            "Allow",
-            false,
-            MEDIUM_DEAD,
-            WEEK_AFTER,
-            after_a_week(),
-        ),
-        (
-            "prev ran but done, long overdue, past short deadline, A",
-            RanButDone,
-            "Allow",
-            false,
-            SHORT_DEAD,
-            WEEK_AFTER,
-            after_a_week(),
-        ),
-    ];
-    for (name, past, policy, suspend, deadline, now, expected) in cases {
+    for (name, past, policy, suspend, deadline, now, expected) in CASES {
         let job = job(policy, suspend, deadline, "0 * * * *", "UTC").unwrap();
         assert_eq!(decided(&job, past, now), expected, "{name}");
     }

@@ -45,9 +45,8 @@ fn shape(day: NaiveDate) -> MonthShape {
 impl Calendar {
     pub(super) fn new(fields: Fields) -> Self {
         let ends = |field| {
-            let mut values = fields.set(field).values(field);
-            let first = values.next().unwrap_or_default();
-            (i64::from(first), i64::from(values.next_back().unwrap_or(first)))
+            let (first, last) = fields.set(field).ends(field).unwrap_or_default();
+            (i64::from(first), i64::from(last))
         };
         let (seconds, minutes, hours) = (ends(Field::Second), ends(Field::Minute), ends(Field::Hour));
         let first = hours.0 * 3600 + minutes.0 * 60 + seconds.0;
@@ -167,8 +166,7 @@ impl Calendar {
 fn steps(fields: &Fields) -> cron::Schedule {
     let list = |field| {
         let set = fields.set(field);
-        let numbers = || set.values(field).map(|value| value.to_string()).collect::<Vec<_>>().join(",");
-        if set.is_full(field) { "*".to_owned() } else { numbers() }
+        if set.is_full(field) { "*".to_owned() } else { set.text(field) }
     };
     let times = [Field::Second, Field::Minute, Field::Hour].map(list).join(" ");
     cron::Schedule::from_str(&format!("{times} * * *"))

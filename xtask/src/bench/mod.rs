@@ -44,6 +44,8 @@ enum Bench {
     Spawns,
     /// Load time, memory and CPU of 10,000 and 100,000 jobs of which none is due
     Idle,
+    /// Parsing, next slots, missed slots and memory of schedules, beside the crates cron and croner
+    Schedules,
     /// crontab-worker with etcd and MongoDB: start delay, requests to etcd, records, 100,000 jobs
     Etcd,
 }
@@ -60,10 +62,23 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if wanted(Bench::Idle) {
         idle::idle(&build("cronctl")?)?;
     }
+    if wanted(Bench::Schedules) {
+        schedules()?;
+    }
     if wanted(Bench::Etcd) {
         etcd::run(&build("crontab-worker")?, arguments.quick)?;
     }
     Ok(())
+}
+
+/// It is a benchmark of the room `model`, so that nothing but schedules is compiled for it.
+fn schedules() -> anyhow::Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args(["bench", "-p", "crontab-model", "--bench", "schedule", "--locked"])
+        .current_dir(root())
+        .status()?;
+    if status.success() { Ok(()) } else { bail!("the benchmark of schedules: {status}") }
 }
 
 /// A release program; its package has the same name.
