@@ -31,8 +31,12 @@ fuzz_target!(|input: (u8, u32, &str)| {
             if let Some(suggestion) = error.suggestion() {
                 let chars: Vec<char> = text.chars().collect();
                 let end = error.offset() + error.length();
-                let fixed: String =
-                    chars[..error.offset()].iter().copied().chain(suggestion.chars()).chain(chars[end..].iter().copied()).collect();
+                let fixed: String = chars[..error.offset()]
+                    .iter()
+                    .copied()
+                    .chain(suggestion.chars())
+                    .chain(chars[end..].iter().copied())
+                    .collect();
                 // There may be more mistakes, but not the same one at the same place.
                 if let Err(next) = Schedule::parse(&fixed, dialect, zone, &name) {
                     assert!(next != error, "{text}: {fixed}: {next}");
