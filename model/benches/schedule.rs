@@ -40,6 +40,7 @@ fn main() {
         return;
     }
     parse();
+    first();
     next();
     missed();
     memory();
@@ -104,6 +105,28 @@ fn parse() {
                 &mut || drop(black_box(ours(black_box(text), "UTC"))),
                 &mut || drop(black_box(cron::Schedule::from_str(black_box(text)))),
                 &mut || drop(black_box(croner(black_box(text)))),
+            ]),
+        );
+    }
+}
+
+/// Parsing may put work off, so here the first slot is asked for as well.
+fn first() {
+    heading("parse and the first slot, in UTC");
+    let from = DateTime::from_timestamp(1_790_000_000, 0).expect("an instant");
+    for (kind, text) in EXPRESSIONS {
+        row(
+            kind,
+            text,
+            times([
+                &mut || {
+                    black_box(ours(black_box(text), "UTC").next_after(UnixMillis::from(from)));
+                },
+                &mut || {
+                    let cron = cron::Schedule::from_str(black_box(text)).expect("an expression");
+                    black_box(cron.after(&from).next());
+                },
+                &mut || drop(black_box(croner(black_box(text)).find_next_occurrence(&from, false))),
             ]),
         );
     }
@@ -197,10 +220,13 @@ fn memory() {
         let schedules: Vec<Schedule> = (0..100_000)
             .map(|n| {
                 let n = n % distinct;
-                ours(
-                    &format!("{} {}-{} {} * *", n % 60, n / 60 % 12, 12 + n / 720 % 12, 1 + n / 8640),
-                    "Europe/Paris",
-                )
+                let (minute, hour, month) = (n % 60, n / 60 % 12, 1 + n / 8640);
+                let schedule =
+                    ours(&format!("{minute} {hour}-{} * {month} *", 12 + n / 720 % 12), "Europe/Paris");
+                // The second slot is on the day of the first, for which what is put off at first is made.
+                let first = schedule.next_after(UnixMillis(1_767_225_600_000));
+                black_box(first.and_then(|first| schedule.next_after(first)));
+                schedule
             })
             .collect();
         let (made, after) = (begun.elapsed(), resident());

@@ -7,6 +7,7 @@
 //! make of it is the business of [`super::walk`].
 
 use std::str::FromStr;
+use std::sync::OnceLock;
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime};
 
@@ -18,8 +19,8 @@ use super::parser::Fields;
 #[derive(Clone, Debug)]
 pub(super) struct Calendar {
     fields: Fields,
-    /// Within a day; `None` where a day has but one time.
-    steps: Option<Box<cron::Schedule>>,
+    /// Within a day. Made when first asked for: who only checks a text needs none, nor does a day with but one time.
+    steps: OnceLock<Box<cron::Schedule>>,
     /// The first and the last time of a day, in seconds since midnight.
     first: i64,
     last: i64,
@@ -51,8 +52,7 @@ impl Calendar {
         let (seconds, minutes, hours) = (ends(Field::Second), ends(Field::Minute), ends(Field::Hour));
         let first = hours.0 * 3600 + minutes.0 * 60 + seconds.0;
         let last = hours.1 * 3600 + minutes.1 * 60 + seconds.1;
-        let steps = (first != last).then(|| Box::new(steps(&fields)));
-        Self { fields, steps, first, last }
+        Self { fields, steps: OnceLock::new(), first, last }
     }
 
     pub(super) fn fields(&self) -> &Fields {
@@ -69,7 +69,7 @@ impl Calendar {
                 return Some(midnight + self.first);
             }
             if after < midnight + self.last {
-                let found = self.steps.as_deref()?.after(&from).next()?;
+                let found = self.steps().after(&from).next()?;
                 return Some(found.timestamp());
             }
             day = day.succ_opt()?;
@@ -87,12 +87,16 @@ impl Calendar {
                 return Some(midnight + self.last);
             }
             if before > midnight + self.first {
-                let found = self.steps.as_deref()?.after(&from).next_back()?;
+                let found = self.steps().after(&from).next_back()?;
                 return Some(found.timestamp());
             }
             day = day.pred_opt()?;
         }
         Some(midnight(self.day_back_from(day)?) + self.last)
+    }
+
+    fn steps(&self) -> &cron::Schedule {
+        self.steps.get_or_init(|| Box::new(steps(&self.fields)))
     }
 
     fn has(&self, day: NaiveDate) -> bool {
