@@ -84,7 +84,8 @@ fn what_is_written_for_an_old_worker_is_read_there_as_here() {
             answer.push(((next.0 - last.0) / 1000).to_string());
             last = next;
         }
-        questions += &format!("{written}\n");
+        questions.push_str(&written);
+        questions.push('\n');
         expected.push(format!("{written}\t{}", answer.join(" ")));
     }
     assert!(expected.len() > 9000, "{}", expected.len());

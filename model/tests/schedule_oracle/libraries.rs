@@ -55,7 +55,7 @@ fn difference(library: Library, question: &Question) -> Option<&'static str> {
                 _ if text.split_ascii_whitespace().count() > 5 => "more than five fields",
                 _ if entries().any(descends) => "ranges that wrap",
                 _ if text.ends_with(" 7") => "Sunday as 7",
-                _ if EXTENSIONS.contains(&text.as_str()) => "L, W, #, H and names written out",
+                _ if EXTENSIONS.contains(&text.as_str()) => "L, and names written out",
                 _ => "read by us alone",
             });
         }
@@ -123,7 +123,7 @@ fn a_schedule_of_a_kubernetes_cronjob_means_the_same_but_for_named_differences()
         &[
             "@every counts from elsewhere",
             "@every of fractions",
-            "L, W, #, H and names written out",
+            "L, and names written out",
             "Sunday as 7",
             "TZ= inside",
             "a forgotten value",
