@@ -1,5 +1,7 @@
-//! `cronctl`: the command for people. Today it has one command, `up`: the whole system in one process on one machine.
+//! `cronctl`: the command for people. `up` is the whole system in one process on one machine, `next` says what a cron
+//! expression means.
 
+mod next;
 mod up;
 
 use std::process::ExitCode;
@@ -20,6 +22,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Up(up::Arguments),
+    Next(next::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -28,6 +31,7 @@ fn main() -> ExitCode {
     logging::start(&arguments.log);
     let ended = match arguments.command {
         Command::Up(arguments) => up::main(arguments),
+        Command::Next(arguments) => next::main(&arguments),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -153,4 +153,6 @@ fn stretch(schedule: &Schedule, from: UnixMillis, to: UnixMillis, reason: SkipRe
 }
 
 #[cfg(test)]
+mod kubernetes;
+#[cfg(test)]
 mod tests;

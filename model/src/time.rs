@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::ops::{Add, Sub};
+use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 /// An instant of the wall clock: milliseconds since the Unix epoch, leap seconds not counted.
 ///
@@ -53,6 +55,20 @@ impl Sub<Duration> for UnixMillis {
     }
 }
 
+/// Why a text is not an instant.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{0} is not a time; write one such as 2026-03-29T00:00:00Z or 2026-03-29T02:30:00+02:00")]
+pub struct TimeError(String);
+
+/// RFC 3339, with any offset; what is finer than a millisecond is cut off.
+impl FromStr for UnixMillis {
+    type Err = TimeError;
+    fn from_str(text: &str) -> Result<Self, TimeError> {
+        let time = DateTime::parse_from_rfc3339(text).map_err(|_| TimeError(text.to_owned()))?;
+        Ok(Self(time.timestamp_millis()))
+    }
+}
+
 /// RFC 3339 in UTC, with milliseconds only where there are any.
 impl fmt::Display for UnixMillis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -68,6 +84,20 @@ mod tests {
     fn displays_as_rfc_3339() {
         assert_eq!(UnixMillis(1_764_000_000_000).to_string(), "2025-11-24T16:00:00Z");
         assert_eq!(UnixMillis(1_764_000_000_250).to_string(), "2025-11-24T16:00:00.250Z");
+    }
+
+    #[test]
+    fn reads_rfc_3339_with_any_offset() {
+        for (text, millis) in [
+            ("2025-11-24T16:00:00Z", 1_764_000_000_000),
+            ("2025-11-24T17:00:00.2504+01:00", 1_764_000_000_250),
+        ] {
+            assert_eq!(text.parse(), Ok(UnixMillis(millis)), "{text}");
+        }
+        for text in ["", "now", "2025-11-24", "2025-11-24T16:00:00", "2025-02-30T16:00:00Z"] {
+            let error = text.parse::<UnixMillis>().unwrap_err().to_string();
+            assert!(error.starts_with(text) && error.contains("write one such as"), "{error}");
+        }
     }
 
     #[test]

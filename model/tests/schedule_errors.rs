@@ -16,7 +16,13 @@ const IN_ANY_FIELD: [&str; 21] = [
 ];
 
 /// Mistakes that belong to one field: its place among the seven, and what is written there.
-const IN_ONE_FIELD: [(usize, &str); 26] = [
+const IN_ONE_FIELD: [(usize, &str); 32] = [
+    (0, "005"),
+    (1, "*/005"),
+    (1, "0~30"),
+    (4, "01"),
+    (5, "05"),
+    (5, "5#05"),
     (0, "60"),
     (1, "60"),
     (1, "*/60"),

@@ -57,7 +57,7 @@ Ctrl-C ends it: running commands get SIGTERM and their grace period; a second Ct
 /// A mistake in the arguments: exit status 2.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct UsageError(String);
+pub(crate) struct UsageError(pub(crate) String);
 
 pub(crate) fn main(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { paths, listen, data, node_name } = arguments;

@@ -123,6 +123,14 @@ fn a_clock_that_steps_back_fires_nothing_again() {
 }
 
 #[test]
+fn a_clock_that_steps_forward_is_a_gap_and_stepping_back_again_fires_nothing_twice() {
+    let skipped = stretch_of(60, 86_340, None, SkipReason::Missed);
+    let tomorrow = decided(&job(|_| {}), 0, at(86_400), false);
+    assert_eq!(tomorrow, Decision::Claim { slot: slot(86_400), skipped });
+    assert_eq!(decided(&job(|_| {}), 86_400, at(70), false), Decision::Wait(Some(at(86_460) - LEAD)));
+}
+
+#[test]
 fn a_job_without_a_next_time_waits_for_an_edit() {
     let job = job(|spec| spec.schedule = "0 0 0 1 1 * 2026".to_owned());
     assert_eq!(decided(&job, 0, at(10), false), Decision::Wait(None));

@@ -7,6 +7,7 @@
 //! make of it is the business of [`super::walk`].
 
 use std::str::FromStr;
+use std::sync::OnceLock;
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime};
 
@@ -18,8 +19,8 @@ use super::parser::Fields;
 #[derive(Clone, Debug)]
 pub(super) struct Calendar {
     fields: Fields,
-    /// Within a day; `None` where a day has but one time.
-    steps: Option<Box<cron::Schedule>>,
+    /// Within a day. Made when first asked for: who only checks a text needs none, nor does a day with but one time.
+    steps: OnceLock<Box<cron::Schedule>>,
     /// The first and the last time of a day, in seconds since midnight.
     first: i64,
     last: i64,
@@ -45,15 +46,13 @@ fn shape(day: NaiveDate) -> MonthShape {
 impl Calendar {
     pub(super) fn new(fields: Fields) -> Self {
         let ends = |field| {
-            let mut values = fields.set(field).values(field);
-            let first = values.next().unwrap_or_default();
-            (i64::from(first), i64::from(values.next_back().unwrap_or(first)))
+            let (first, last) = fields.set(field).ends(field).unwrap_or_default();
+            (i64::from(first), i64::from(last))
         };
         let (seconds, minutes, hours) = (ends(Field::Second), ends(Field::Minute), ends(Field::Hour));
         let first = hours.0 * 3600 + minutes.0 * 60 + seconds.0;
         let last = hours.1 * 3600 + minutes.1 * 60 + seconds.1;
-        let steps = (first != last).then(|| Box::new(steps(&fields)));
-        Self { fields, steps, first, last }
+        Self { fields, steps: OnceLock::new(), first, last }
     }
 
     pub(super) fn fields(&self) -> &Fields {
@@ -70,7 +69,7 @@ impl Calendar {
                 return Some(midnight + self.first);
             }
             if after < midnight + self.last {
-                let found = self.steps.as_deref()?.after(&from).next()?;
+                let found = self.steps().after(&from).next()?;
                 return Some(found.timestamp());
             }
             day = day.succ_opt()?;
@@ -88,12 +87,16 @@ impl Calendar {
                 return Some(midnight + self.last);
             }
             if before > midnight + self.first {
-                let found = self.steps.as_deref()?.after(&from).next_back()?;
+                let found = self.steps().after(&from).next_back()?;
                 return Some(found.timestamp());
             }
             day = day.pred_opt()?;
         }
         Some(midnight(self.day_back_from(day)?) + self.last)
+    }
+
+    fn steps(&self) -> &cron::Schedule {
+        self.steps.get_or_init(|| Box::new(steps(&self.fields)))
     }
 
     fn has(&self, day: NaiveDate) -> bool {
@@ -167,8 +170,7 @@ impl Calendar {
 fn steps(fields: &Fields) -> cron::Schedule {
     let list = |field| {
         let set = fields.set(field);
-        let numbers = || set.values(field).map(|value| value.to_string()).collect::<Vec<_>>().join(",");
-        if set.is_full(field) { "*".to_owned() } else { numbers() }
+        if set.is_full(field) { "*".to_owned() } else { set.text(field) }
     };
     let times = [Field::Second, Field::Minute, Field::Hour].map(list).join(" ");
     cron::Schedule::from_str(&format!("{times} * * *"))

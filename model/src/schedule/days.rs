@@ -121,6 +121,11 @@ impl Days {
         self.month.open && self.week.open
     }
 
+    /// Whether neither field is open.
+    pub(super) fn both_restricted(&self) -> bool {
+        !self.month.open && !self.week.open
+    }
+
     /// The days of a month that count, day `n` at bit `n`.
     pub(super) fn in_month(&self, shape: MonthShape) -> u32 {
         match (self.month.open, self.week.open) {

@@ -275,8 +275,9 @@ impl Context<'_> {
             return Err(self.fail(word, "write such as 5#3 for the third Friday"));
         };
         let day = self.field.wrap(self.value(day)?);
+        let single = nth.text.len() == 1;
         match nth.text.parse() {
-            Ok(nth @ 1..=5) => Ok(Entry::NthOn(day, nth)),
+            Ok(nth @ 1..=5) if single => Ok(Entry::NthOn(day, nth)),
             _ if nth.is("L") => {
                 let help = "the last of a weekday is written with L alone";
                 Err(self.fail(word, help).suggest(Some(format!("{day}L"))))
@@ -292,6 +293,10 @@ impl Context<'_> {
         let max = self.field.max_step();
         match word.text.parse() {
             Ok(step) if (1..=max).contains(&step) && word.text.bytes().all(|b| b.is_ascii_digit()) => {
+                if self.dialect == Dialect::Legacy && word.text.len() > 2 {
+                    let help = "in the legacy dialect a step has at most two digits";
+                    return Err(self.fail(word, help).suggest(Some(step.to_string())));
+                }
                 Ok(step)
             }
             Ok(step) if step >= self.field.size() && entry.text.starts_with("*/") => {
@@ -309,15 +314,36 @@ impl Context<'_> {
         let allowed = self.field.allowed();
         if !word.text.is_empty() && word.text.bytes().all(|b| b.is_ascii_digit()) {
             return match word.text.parse() {
-                Ok(value) if (self.field.min()..=self.field.max_written()).contains(&value) => Ok(value),
+                Ok(value) if (self.field.min()..=self.field.max_written()).contains(&value) => {
+                    self.spelt(word, value)
+                }
                 Ok(value) => Err(self.fail(word, allowed).suggest(self.likely_value(value))),
                 Err(_) => Err(self.fail(word, allowed)),
             };
         }
         match self.field.named(word.text) {
             Some(value) => Ok(value),
+            None if self.dialect == Dialect::Standard && word.text.contains('~') => {
+                let help = "a value by chance, which stays the same, is written with H";
+                let (from, to) = word.text.split_once('~').unwrap_or_default();
+                let plain =
+                    |end: &str| (self.field.min()..=self.field.max_written()).any(|n| n.to_string() == end);
+                let range = (plain(from) && plain(to)).then(|| format!("H({from}-{to})"));
+                Err(self.fail(word, help).suggest(range))
+            }
             None => Err(self.fail(word, allowed).suggest(self.field.likely_name(word.text))),
         }
+    }
+
+    /// A number, spelt so that the legacy library reads it as well: it takes month 01 for month 0, Friday 05 for Sunday.
+    fn spelt(&self, word: Word<'_>, value: u32) -> Result<u32, ScheduleError> {
+        let padded = matches!(self.field, Field::Second | Field::Minute | Field::Hour | Field::DayOfMonth);
+        let plain = value.to_string();
+        if self.dialect == Dialect::Standard || word.text == plain || (padded && word.text.len() == 2) {
+            return Ok(value);
+        }
+        let help = "in the legacy dialect this number has no such zeros before it";
+        Err(self.fail(word, help).suggest(Some(plain)))
     }
 
     /// What somebody meant who counted from the wrong end or left the century out.

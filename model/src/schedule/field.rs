@@ -168,7 +168,24 @@ impl Set {
 impl<const N: usize> Set<N> {
     /// Every value of the field.
     pub(super) fn full(field: Field) -> Self {
-        (field.min()..=field.max()).map(|value| (field, value)).collect()
+        let first = if field == Field::Year { 0 } else { field.min() };
+        let end = first + field.size();
+        let mut set = Self::default();
+        for (word, start) in set.0.iter_mut().zip((0_u32..).step_by(64)) {
+            let below =
+                |end: u32| if end >= start + 64 { u64::MAX } else { (1 << end.saturating_sub(start)) - 1 };
+            *word = below(end) & !below(first);
+        }
+        set
+    }
+
+    /// The least and the greatest value.
+    pub(super) fn ends(&self, field: Field) -> Option<(u32, u32)> {
+        let base = if field == Field::Year { field.min() } else { 0 };
+        let words = || (base..).step_by(64).zip(self.0);
+        let first = words().find(|(_, word)| *word != 0).map(|(start, word)| start + word.trailing_zeros());
+        let last = words().filter(|(_, word)| *word != 0).last().map(|(start, word)| start + word.ilog2());
+        first.zip(last)
     }
 
     fn place(field: Field, value: u32) -> (usize, u64) {

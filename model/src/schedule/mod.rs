@@ -158,6 +158,28 @@ impl Schedule {
         slot_at(slot?)
     }
 
+    /// Whether this slot stands for times that the zone's clock skips: the first instant after the gap.
+    pub fn is_moved(&self, slot: UnixMillis) -> bool {
+        match &self.0.rule {
+            Rule::Calendar(calendar) => walk::is_moved(calendar, self.0.zone, slot.0.div_euclid(1000)),
+            Rule::Every(_) => false,
+        }
+    }
+
+    /// Whether day of month and day of week are both restricted, so that a day which either names counts. Many who
+    /// write that mean days which both name.
+    pub fn has_both_days(&self) -> bool {
+        match &self.0.rule {
+            Rule::Calendar(calendar) => calendar.fields().days.both_restricted(),
+            Rule::Every(_) => false,
+        }
+    }
+
+    /// Whether the job's name made a difference: `H`, `@every`.
+    pub fn depends_on_name(&self) -> bool {
+        self.0.by_name
+    }
+
     /// What it means, in words: "At 02:30 on the last Friday of each month, Europe/Paris".
     pub fn describe(&self) -> String {
         describe::describe(&self.0)

@@ -35,6 +35,12 @@ pub(super) fn previous(calendar: &Calendar, zone: TimeZone, before: i64) -> Opti
     }
 }
 
+/// Whether a slot is there in the place of times that the clock skipped: it shows none of the calendar's.
+pub(super) fn is_moved(calendar: &Calendar, zone: TimeZone, slot: i64) -> bool {
+    let wall = zone.wall_at(slot);
+    calendar.next(wall - 1) != Some(wall)
+}
+
 fn next_fixed(calendar: &Calendar, zone: TimeZone, after: i64) -> Option<i64> {
     let mut from = zone.wall_at(after);
     loop {

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, NaiveDateTime, Offset, TimeZone as _};
+use chrono::{DateTime, FixedOffset, NaiveDateTime, Offset, TimeZone as _};
 use chrono_tz::{GapInfo, TZ_VARIANTS, Tz};
 use thiserror::Error;
 
@@ -101,6 +101,11 @@ impl TimeZone {
     /// What clocks of the zone show at an instant.
     pub fn local(self, at: UnixMillis) -> NaiveDateTime {
         at.to_utc().with_timezone(&self.0).naive_local()
+    }
+
+    /// The same with the offset that then holds: `2026-03-29T03:00:00+02:00`.
+    pub fn time(self, at: UnixMillis) -> DateTime<FixedOffset> {
+        at.to_utc().with_timezone(&self.0).fixed_offset()
     }
 
     /// Every zone of the database, aliases included.

@@ -45,6 +45,8 @@ enum Bench {
     Spawns,
     /// Load time, memory and CPU of 10,000 and 100,000 jobs of which none is due
     Idle,
+    /// Parsing, next slots, missed slots and memory of schedules, beside the crates cron and croner
+    Schedules,
     /// crontab-worker with etcd and MongoDB: start delay, requests to etcd, records, 100,000 jobs
     Etcd,
     /// The calls of crontab-master with 10,000 jobs, beside bare ones
@@ -63,6 +65,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if wanted(Bench::Idle) {
         idle::idle(&build("cronctl")?)?;
     }
+    if wanted(Bench::Schedules) {
+        schedules()?;
+    }
     if wanted(Bench::Etcd) {
         etcd::run(&build("crontab-worker")?, arguments.quick)?;
     }
@@ -70,6 +75,16 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         master::run(arguments.quick)?;
     }
     Ok(())
+}
+
+/// It is a benchmark of the room `model`, so that nothing but schedules is compiled for it.
+fn schedules() -> anyhow::Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args(["bench", "-p", "crontab-model", "--bench", "schedule", "--locked"])
+        .current_dir(root())
+        .status()?;
+    if status.success() { Ok(()) } else { bail!("the benchmark of schedules: {status}") }
 }
 
 /// A release program; its package has the same name.

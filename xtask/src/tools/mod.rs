@@ -51,6 +51,7 @@ const TOOLS: &[Tool] = &[
     Tool::Module { name: "etcd", package: "go.etcd.io/etcd/server/v3", version: ETCD },
     Tool::Module { name: "etcdctl", package: "go.etcd.io/etcd/etcdctl/v3", version: ETCD },
     Tool::Sources { name: "legacy-worker", folder: "e2e/legacy-worker" },
+    Tool::Sources { name: "cron-oracle", folder: "model/tests/oracle" },
     Tool::Secantus,
     Tool::Kubernetes { name: "kube-apiserver" },
     Tool::Kubernetes { name: "kubectl" },
