@@ -169,10 +169,11 @@ impl<T: Tree> Engine<T> {
 
     fn until_next(&self) -> Duration {
         let now = Instant::now();
-        let next = match self.is_complete() {
-            true => self.dirty.at(now).into_iter().chain(self.statuses.at()).min(),
-            false => None,
-        };
+        // What has no room now is woken for by a reply.
+        let may_look = self.is_complete() && self.busy.len() < TRANSACTIONS;
+        let looks = self.dirty.at(now).filter(|_| may_look);
+        let writes = self.statuses.at().filter(|_| self.writing.len() < WRITES);
+        let next = looks.into_iter().chain(writes).min();
         next.map_or(LONGEST_SLEEP, |at| at.saturating_duration_since(now).min(LONGEST_SLEEP))
     }
 
@@ -211,10 +212,13 @@ impl<T: Tree> Engine<T> {
     fn mark_all(&mut self) {
         let jobs: HashSet<_> = self.view.jobs().chain(self.resources.jobs()).cloned().collect();
         let nodes: HashSet<_> = self.view.nodes.keys().chain(self.nodes.names()).cloned().collect();
-        jobs.into_iter().for_each(|job| self.dirty.mark(Subject::Job(job)));
-        nodes.into_iter().for_each(|node| self.dirty.mark(Subject::Node(node)));
+        for subject in jobs.into_iter().map(Subject::Job).chain(nodes.into_iter().map(Subject::Node)) {
+            self.dirty.mark(subject);
+        }
         let homeless: Vec<_> = self.resources.homeless().cloned().collect();
-        homeless.iter().for_each(|key| self.consider(key));
+        for key in &homeless {
+            self.consider(key);
+        }
     }
 
     /// Compares a name's job with what is wanted there, and writes what differs.
@@ -299,18 +303,16 @@ impl<T: Tree> Engine<T> {
             return;
         }
         let present = self.view.nodes.get(name);
-        let Some(value) = self.nodes.plan(name, present) else {
+        let Some(op) = self.nodes.plan(name, present) else {
             self.dirty.succeeded(&subject);
             return;
         };
+        let value = if let Op::Put(_, value) = &op { Some(value.clone()) } else { None };
         let key = Key::Node(name.clone());
         let seen = present.map_or(Revision::NONE, |(modified, _)| *modified);
         let txn = Txn {
             when: vec![Compare::Modified(key.clone(), seen)],
-            then: vec![match &value {
-                Some(value) => Op::Put(key.clone(), value.clone()),
-                None => Op::Delete(key.clone()),
-            }],
+            then: vec![op],
             otherwise: vec![Op::Get(key)],
         };
         self.busy.insert(subject);
@@ -385,7 +387,9 @@ impl<T: Tree> Engine<T> {
     fn tell_that_the_tree_is_away(&mut self) {
         let jobs: Vec<_> = self.resources.jobs().cloned().collect();
         let waiting: Vec<_> = jobs.iter().flat_map(|job| self.wanting(job)).collect();
-        waiting.iter().for_each(|key| self.consider(key));
+        for key in &waiting {
+            self.consider(key);
+        }
     }
 
     fn tell(&mut self, key: &ObjectKey, uid: &str, news: write::News) {

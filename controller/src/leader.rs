@@ -43,9 +43,12 @@ pub struct Leadership {
     leases: Api<Lease>,
     identity: String,
     times: Times,
-    /// The holder and the time of the renewal that was seen last, and when it was first seen.
-    seen: Option<((Option<String>, Option<MicroTime>), Instant)>,
+    /// The renewal that was seen last, and when it was first seen.
+    seen: Option<(Renewal, Instant)>,
 }
+
+/// Who renewed, and when by their own clock: compared, never calculated with.
+type Renewal = (Option<String>, Option<MicroTime>);
 
 /// What an attempt found.
 #[derive(Clone, Debug, PartialEq, Eq)]

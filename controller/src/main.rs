@@ -91,13 +91,11 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
             }
         };
         counters.set_leader(false);
-        match ended {
-            Some(why) => tracing::warn!(why, "this controller stands by now"),
-            None => {
-                leadership.release().await;
-                return Ok(());
-            }
-        }
+        let Some(why) = ended else {
+            leadership.release().await;
+            return Ok(());
+        };
+        tracing::warn!(why, "this controller stands by now");
     }
 }
 

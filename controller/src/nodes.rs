@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt as _;
 use kube::core::PartialObjectMeta;
-use model::keys::NodeName;
+use model::keys::{Key, NodeName};
 use model::run::Revision;
+use store::Op;
 
 /// What `nodes/<name>` should hold.
 #[derive(Debug, Default)]
@@ -55,15 +56,11 @@ impl Nodes {
         self.labels.remove(&name).map(|_| name)
     }
 
-    /// What to put over a key of the tree, of which this is known; nothing where it is right. An absent value means that
-    /// the key is to be deleted.
-    pub(crate) fn plan(
-        &self,
-        name: &NodeName,
-        tree: Option<&(Revision, Vec<u8>)>,
-    ) -> Option<Option<Vec<u8>>> {
-        let wanted = self.labels.get(name);
-        (wanted != tree.map(|(_, value)| value)).then(|| wanted.cloned())
+    /// What to do about a node's key in the tree, of which this is known; nothing where it is right.
+    pub(crate) fn plan(&self, name: &NodeName, tree: Option<&(Revision, Vec<u8>)>) -> Option<Op> {
+        let (wanted, key) = (self.labels.get(name), Key::Node(name.clone()));
+        let differs = wanted != tree.map(|(_, value)| value);
+        differs.then(|| wanted.map_or(Op::Delete(key.clone()), |value| Op::Put(key, value.clone())))
     }
 
     /// Every node that is there.

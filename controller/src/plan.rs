@@ -73,10 +73,9 @@ pub(crate) fn plan(
         Ok(wanted) => match (job.hash == Some(wanted.hash), lock) {
             (true, Lock::Reserved(_) | Lock::Foreign) => Plan::Nothing,
             (true, Lock::Free(seen)) => Plan::Reserve(seen),
-            (false, Lock::Reserved(_)) => Plan::Put(job.modified, None),
             (false, Lock::Free(seen)) => Plan::Put(job.modified, Some(seen)),
             (false, Lock::Foreign) if job.hash.is_none() => Plan::Wait,
-            (false, Lock::Foreign) => Plan::Put(job.modified, None),
+            (false, Lock::Reserved(_) | Lock::Foreign) => Plan::Put(job.modified, None),
         },
     };
     (Holder::Resource((*key).clone()), plan)

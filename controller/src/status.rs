@@ -77,11 +77,11 @@ pub(crate) fn status(
         },
     }
     if let Ok(wanted) = &resource.wanted {
-        let (state, message) = match wanted.suspend {
-            true => ("True", "no new run starts until spec.suspend is false"),
-            false => ("False", "runs start by the schedule"),
+        let (state, reason, message) = if wanted.suspend {
+            ("True", "SuspendRequested", "no new run starts until spec.suspend is false")
+        } else {
+            ("False", "NotSuspended", "runs start by the schedule")
         };
-        let reason = if wanted.suspend { "SuspendRequested" } else { "NotSuspended" };
         conditions.set(SUSPENDED, state, reason, message);
     }
     if let Some(known) = holds {
@@ -157,17 +157,13 @@ fn next(wanted: &Wanted, entry: Option<&Entry>, resource: &Resource, now: UnixMi
     if wanted.suspend {
         return None;
     }
-    let after = match entry.and_then(|entry| entry.cursor) {
-        Some(slot) => slot.0,
-        None => {
-            let said = resource.status.next_schedule_time.as_ref().filter(|said| said.0 > time(now).0);
-            let same = resource.status.observed_generation == Some(resource.generation);
-            if same && said.is_some() {
-                return said.cloned();
-            }
-            now
-        }
-    };
+    let cursor = entry.and_then(|entry| entry.cursor);
+    let said = resource.status.next_schedule_time.as_ref().filter(|said| said.0 > time(now).0);
+    let same = resource.status.observed_generation == Some(resource.generation);
+    if cursor.is_none() && same && said.is_some() {
+        return said.cloned();
+    }
+    let after = cursor.map_or(now, |slot| slot.0);
     wanted.schedule.next_after(after).map(time)
 }
 

@@ -141,7 +141,7 @@ impl View {
 
     /// Takes in a key that exists.
     pub(crate) fn put(&mut self, pair: &KeyValue) -> Option<Subject> {
-        match self.prefix.decode(&pair.key).ok()? {
+        Some(match self.prefix.decode(&pair.key).ok()? {
             Key::Job(name) => {
                 let job = JobKey {
                     modified: pair.modified,
@@ -177,15 +177,15 @@ impl View {
             }
             Key::Node(name) => {
                 self.nodes.insert(name.clone(), (pair.modified, pair.value.clone()));
-                Some(Subject::Node(name))
+                Subject::Node(name)
             }
-            _ => None,
-        }
+            _ => return None,
+        })
     }
 
     /// Takes in that a key does not exist as of a revision.
     pub(crate) fn deleted(&mut self, key: &str, revision: Revision) -> Option<Subject> {
-        match self.prefix.decode(key).ok()? {
+        Some(match self.prefix.decode(key).ok()? {
             Key::Job(name) => self.set_job(name, JobKey { as_of: revision, ..JobKey::default() }),
             Key::Lock(name) => self.set_lock(name, Lock::Free(Revision::NONE), revision),
             Key::Cursor(name) => self.with(name, |entry| entry.cursor = None),
@@ -193,10 +193,10 @@ impl View {
             Key::Run(name, id) => self.with(name, |entry| drop(entry.runs.remove(&id))),
             Key::Node(name) => {
                 self.nodes.remove(&name);
-                Some(Subject::Node(name))
+                Subject::Node(name)
             }
-            _ => None,
-        }
+            _ => return None,
+        })
     }
 
     /// Lets go of a name of which the tree has nothing. Not while a transaction about it is under way: its reply may be
@@ -224,7 +224,7 @@ impl View {
     }
 
     /// Replies and changes come in any order: the newer one counts.
-    fn set_job(&mut self, name: JobName, job: JobKey) -> Option<Subject> {
+    fn set_job(&mut self, name: JobName, job: JobKey) -> Subject {
         self.with(name, |entry| {
             if job.as_of > entry.job.as_of {
                 entry.job = job;
@@ -232,7 +232,7 @@ impl View {
         })
     }
 
-    fn set_lock(&mut self, name: JobName, lock: Lock, as_of: Revision) -> Option<Subject> {
+    fn set_lock(&mut self, name: JobName, lock: Lock, as_of: Revision) -> Subject {
         self.with(name, |entry| {
             if as_of > entry.lock_as_of {
                 entry.lock = lock;
@@ -241,9 +241,9 @@ impl View {
         })
     }
 
-    fn with(&mut self, name: JobName, change: impl FnOnce(&mut Entry)) -> Option<Subject> {
+    fn with(&mut self, name: JobName, change: impl FnOnce(&mut Entry)) -> Subject {
         change(self.entries.entry(name.clone()).or_default());
-        Some(Subject::Job(name))
+        Subject::Job(name)
     }
 }
 

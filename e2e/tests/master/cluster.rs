@@ -1,7 +1,7 @@
 //! `--source kubernetes`: the calls change resources on a real API server. Where no controller runs, what it would put
 //! into the tree is put by hand.
 
-use e2e::{Etcd, KubeApi, Master, MasterOptions, Mongo, encode};
+use e2e::{Controller, ControllerOptions, Etcd, KubeApi, Master, MasterOptions, Mongo, encode};
 use serde_json::{Value, json};
 
 use crate::world::save_form;
@@ -261,4 +261,36 @@ fn without_the_api_server_lists_go_on_and_changes_say_what_is_wrong() {
     cluster.api.start_again();
     e2e::until("it to be ready", || cluster.master.is_ready().then_some(()));
     assert_eq!(cluster.master.save("a", "true", "0 3 * * *").json()["errno"], 0);
+}
+
+#[test]
+fn with_a_controller_what_was_changed_is_listed_at_once_and_what_cannot_run_is_said() {
+    let cluster = Cluster::start();
+    let mut options = ControllerOptions::new(&cluster.etcd, &cluster.api);
+    options.arguments = vec!["--job-name-namespace".to_owned(), "ops".to_owned()];
+    let _controller = Controller::start(options);
+    let listed = || cluster.master.get("/job/list").json()["data"].clone();
+    assert_eq!(cluster.master.save("a b", "a && b", "0 3 * * *").json(), success(&Value::Null));
+    let first = json!({ "name": "a b", "command": "a && b", "cronExpr": "0 0 3 * * * *" });
+    assert_eq!(listed(), json!([first]));
+    // Saved as it was listed, but for the command.
+    assert_eq!(cluster.master.save("a b", "c", "0 0 3 * * * *").json(), success(&first));
+    assert_eq!(listed()[0]["command"], "c");
+    assert_eq!(cluster.resources("ops")[0]["spec"]["schedule"], "0 3 * * *");
+    let headers = "Content-Type: application/json\r\n";
+    let answer =
+        cluster.master.send("PATCH", "/api/v1/job?name=a%20b", headers, r#"{"suspend":true}"#).json();
+    assert_eq!((&answer["suspended"], &answer["editable"]), (&json!(true), &json!(true)), "{answer}");
+    assert_eq!(cluster.master.post("/job/delete", "name=a+b").json()["data"]["command"], "c");
+    assert_eq!(listed(), json!([]));
+
+    // A namespace in which the controller does not honour names of the replaced system.
+    cluster.api.kubectl(&["create", "namespace", "elsewhere"]);
+    let kubeconfig = cluster.api.kubeconfig().to_str().unwrap().to_owned();
+    let mut elsewhere = self::options(&cluster.etcd, &cluster.mongo, kubeconfig);
+    elsewhere.arguments[3] = "elsewhere".to_owned();
+    let said = Master::start(elsewhere).save("x", "true", "0 3 * * *").json();
+    let message = said["msg"].as_str().unwrap();
+    assert!(message.contains("the job x is saved but does not run: "), "{said}");
+    println!("{message}");
 }
