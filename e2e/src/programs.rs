@@ -31,11 +31,23 @@ fn build(name: &str) -> PathBuf {
         Some(name) => name,
         None => panic!("{} names no profile", test.display()),
     };
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut cargo = cargo();
     cargo.args(["build", "--quiet", "--locked", "--package", name, "--profile", profile]);
     cargo.arg("--target-dir").arg(folder.parent().expect("a profile is a folder of the target folder"));
-    cargo.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     let status = cargo.status().expect("cargo runs");
     assert!(status.success(), "{name} does not build: {status}");
     folder.join(name)
+}
+
+/// cargo, in the checkout, with the environment that it has when people call it. Cargo tells the programs that it runs
+/// about their package, in variables that build scripts of some packages look at: with them, those and all that depend on
+/// them would be compiled anew, here and then again by people.
+pub fn cargo() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let of_a_package = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(of_a_package)) {
+        cargo.env_remove(name);
+    }
+    cargo.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    cargo
 }

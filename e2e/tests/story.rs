@@ -110,7 +110,9 @@ fn from_kubectl_apply_to_the_log_and_back() {
     assert!(!chain.log("default/hello").is_empty(), "its log outlives it");
 
     // The legacy calls make, end and remove.
-    let saved = chain.master.save("by the page", "echo started; sleep 300", "* * * * * * *").json();
+    let started = tempfile::NamedTempFile::new().expect("a file");
+    let command = format!("echo started; echo . > '{}'; sleep 300", started.path().display());
+    let saved = chain.master.save("by the page", &command, "* * * * * * *").json();
     assert_eq!((&saved["errno"], &saved["data"]), (&json!(0), &Value::Null), "{saved}");
     let listed = chain.master.get("/job/list").json();
     let names: Vec<_> = listed["data"].as_array().expect("jobs").iter().map(|job| &job["name"]).collect();
@@ -118,10 +120,9 @@ fn from_kubectl_apply_to_the_log_and_back() {
     let made =
         chain.api.kubectl(&["get", "ncj", "--field-selector=spec.jobName=by the page", "--output=json"]);
     let made: Value = serde_json::from_str(&made).expect("kubectl prints JSON");
-    assert_eq!(made["items"][0]["spec"]["template"]["command"], "echo started; sleep 300");
-    until("it to run", || {
-        (chain.master.post("/job/kill", "name=by+the+page").json()["errno"] == 0).then_some(())
-    });
+    assert_eq!(made["items"][0]["spec"]["template"]["command"], command);
+    until("it to run", || (started.as_file().metadata().ok()?.len() > 0).then_some(()));
+    assert_eq!(chain.master.post("/job/kill", "name=by+the+page").json()["errno"], 0);
     chain.until_logged("by the page", "the kill", |record| {
         record["err"] != "" && record["output"] == "started\n"
     });

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::process::Command;
 
 use anyhow::{Context, bail};
 use cargo_metadata::MetadataCommand;
+use e2e::cargo;
 
 use crate::root;
 
@@ -130,7 +130,7 @@ fn rooms() -> anyhow::Result<Rooms> {
 /// What is compiled into a room when it is built alone. The graph of the whole workspace would not say: in it a package
 /// has the features that any room asks for.
 fn compiled_into(room: &str) -> anyhow::Result<BTreeSet<String>> {
-    let mut tree = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut tree = cargo();
     tree.args([
         "tree",
         "--locked",
@@ -143,7 +143,7 @@ fn compiled_into(room: &str) -> anyhow::Result<BTreeSet<String>> {
         "--package",
         room,
     ]);
-    let output = tree.current_dir(root()).output().context("cargo tree could not be run")?;
+    let output = tree.output().context("cargo tree could not be run")?;
     if !output.status.success() {
         bail!("cargo tree --package {room}: {}", String::from_utf8_lossy(&output.stderr).trim());
     }

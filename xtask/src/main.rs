@@ -13,7 +13,7 @@ mod stages;
 mod tools;
 
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -99,17 +99,4 @@ fn main() -> ExitCode {
 /// The top folder of the checkout.
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a folder of the checkout")
-}
-
-/// cargo, in the checkout, with the environment that it has when people call it. Cargo tells this program about its package
-/// in variables that build scripts of some packages look at: with them, those and all that depend on them would be
-/// compiled anew, here and then again by people.
-fn cargo() -> Command {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    let of_this_package = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(of_this_package)) {
-        cargo.env_remove(name);
-    }
-    cargo.current_dir(root());
-    cargo
 }

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use crate::child::{Children, Interrupted};
 use crate::results::Results;
 use crate::servers::{self, TestProgram};
-use crate::{cargo, chain, crdgen, layers, tools};
+use crate::{chain, crdgen, layers, tools};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -77,7 +77,7 @@ impl Stage {
         left_out: &[TestProgram],
     ) -> anyhow::Result<()> {
         let mut run = |arguments: &[&str], env: &[(&str, &str)], shown: &mut dyn FnMut(&str) -> bool| {
-            let mut command = cargo();
+            let mut command = e2e::cargo();
             command.args(arguments).envs(env.iter().copied());
             let line = format!("cargo {}", arguments.join(" "));
             let status =

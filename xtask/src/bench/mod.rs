@@ -12,10 +12,10 @@ mod process;
 mod starts;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
+use e2e::cargo;
 
 pub(crate) use starts::stamp_if_asked;
 
@@ -79,21 +79,14 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
 /// It is a benchmark of the room `model`, so that nothing but schedules is compiled for it.
 fn schedules() -> anyhow::Result<()> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
-        .args(["bench", "-p", "crontab-model", "--bench", "schedule", "--locked"])
-        .current_dir(root())
-        .status()?;
+    let status =
+        cargo().args(["bench", "-p", "crontab-model", "--bench", "schedule", "--locked"]).status()?;
     if status.success() { Ok(()) } else { bail!("the benchmark of schedules: {status}") }
 }
 
 /// A release program; its package has the same name.
 fn build(program: &str) -> anyhow::Result<PathBuf> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
-        .args(["build", "--release", "-p", program, "--locked"])
-        .current_dir(root())
-        .status()?;
+    let status = cargo().args(["build", "--release", "-p", program, "--locked"]).status()?;
     if !status.success() {
         bail!("{program} could not be built");
     }

@@ -75,7 +75,7 @@ fn step<T>(what: &str, mut act: impl FnMut() -> anyhow::Result<T>) -> anyhow::Re
 
 /// Builds the programs; returns their folder.
 fn build(children: &mut Children, release: bool) -> anyhow::Result<PathBuf> {
-    let mut cargo = crate::cargo();
+    let mut cargo = e2e::cargo();
     cargo.args(["build", "--locked"]);
     for program in PROGRAMS {
         cargo.args(["--package", program]);

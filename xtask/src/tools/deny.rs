@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
+use e2e::cargo;
 
 use super::CARGO_DENY;
 use super::folder::Folder;
@@ -32,7 +33,7 @@ fn cargo_deny(children: &mut Children) -> anyhow::Result<PathBuf> {
     println!("building cargo-deny {CARGO_DENY} into {} (about five minutes, once)", folder.path().display());
     let begun = Instant::now();
     let build = folder.path().join("build");
-    let mut install = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut install = cargo();
     install
         .args(["install", "cargo-deny", "--locked", "--force", "--version", CARGO_DENY, "--root"])
         .arg(folder.path());

@@ -2,20 +2,17 @@
 //!
 //! The measuring itself is an example of `store/`, so that developer commands need no drivers of databases.
 
-use std::process::Command;
-
 use anyhow::bail;
+use e2e::cargo;
 
 use super::Size;
 use super::world::World;
-use crate::root;
 
 pub(super) fn records(world: &World, size: Size) -> anyhow::Result<()> {
     println!(
         "\nrecords: one append for each run, 64 at once, through the spool into the server, in turn with a bare insert_many of the same documents with the same indexes and write concern"
     );
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
+    let status = cargo()
         .args([
             "run",
             "--quiet",
@@ -28,7 +25,6 @@ pub(super) fn records(world: &World, size: Size) -> anyhow::Result<()> {
             "--",
         ])
         .args([world.mongo.uri(), size.records.to_string()])
-        .current_dir(root())
         .status()?;
     if !status.success() {
         bail!("the example log_rate of store/ ended with {status}");
