@@ -134,3 +134,6 @@ impl Statuses {
         self.places.len()
     }
 }
+
+#[cfg(test)]
+mod tests;

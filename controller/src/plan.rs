@@ -80,3 +80,6 @@ pub(crate) fn plan(
     };
     (Holder::Resource((*key).clone()), plan)
 }
+
+#[cfg(test)]
+mod tests;

@@ -242,3 +242,6 @@ pub(crate) fn difference(before: &NodeCronJobStatus, after: &NodeCronJobStatus) 
 fn time(at: UnixMillis) -> Time {
     Time(Timestamp::from_second(at.0.div_euclid(1000)).unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests;
