@@ -15,6 +15,8 @@
 //!
 //! Not here: running anything (the workers'), the schema of the resources (`crds`), saves of the page (the master's).
 
+mod cluster;
+mod definition;
 mod engine;
 mod inputs;
 mod leader;
@@ -30,6 +32,8 @@ mod write;
 
 use std::collections::BTreeSet;
 
+pub use cluster::claim_tree;
+pub use definition::compare_definition;
 pub use engine::Engine;
 pub use leader::{Leadership, Times, identity};
 pub use metrics::Metrics;

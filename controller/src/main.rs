@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::Parser;
-use controller::{Engine, Leadership, Metrics, Times, identity};
+use controller::{Engine, Leadership, Metrics, Times, claim_tree, compare_definition, identity};
 use kube::Client;
 use runtime::health::{self, Health};
 use runtime::shutdown::Shutdown;
@@ -82,9 +82,14 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         for part in ["kubernetes", "tree"] {
             health.set_ready(part, Err("reading".to_owned()));
         }
+        let work = async {
+            claim_tree(&tree, &client, &health).await;
+            engine.run().await;
+        };
         let ended = tokio::select! {
             why = leadership.keep(held) => Some(why),
-            () = engine.run() => Some("the store was closed".to_owned()),
+            () = work => Some("the store was closed".to_owned()),
+            never = compare_definition(client.clone(), counters.clone()) => match never {},
             signal = shutdown.requested() => {
                 tracing::info!(signal, "ending");
                 None

@@ -20,6 +20,7 @@ pub struct Metrics {
     pub(crate) waiting: Gauge,
     pub(crate) looks: Counter,
     pub(crate) listings: Counter,
+    pub(crate) definition_outdated: Gauge,
     writes: Family<Write, Counter>,
 }
 
@@ -36,6 +37,8 @@ impl Metrics {
         registry.register("statuses_waiting", "Statuses that wait to be written", self.waiting.clone());
         registry.register("looks", "How often a job was compared with what is wanted", self.looks.clone());
         registry.register("listings", "How often the whole tree was read", self.listings.clone());
+        let outdated = "1 if the definition in the cluster lacks something that this version has";
+        registry.register("definition_outdated", outdated, self.definition_outdated.clone());
         let writes = "Writes to the job tree, of statuses and of events, by result";
         registry.register("writes", writes, self.writes.clone());
     }

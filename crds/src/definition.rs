@@ -45,6 +45,50 @@ pub fn definition_yaml() -> String {
     format!("# Generated from crds/src/resource.rs by `cargo xtask crdgen`; an edit here is lost.\n{body}")
 }
 
+/// The fields, by their paths such as `spec.template.shell`, and the values of enumerations, that an API server with
+/// another definition does not know, those below an unknown field left out. An API server drops such a field of an object
+/// that it stores, and refuses such a value.
+pub fn unknown_to(other: &CustomResourceDefinition) -> Vec<String> {
+    let ours = definition();
+    let mut unknown = Vec::new();
+    for version in &ours.spec.versions {
+        let Some(theirs) =
+            other.spec.versions.iter().find(|theirs| theirs.name == version.name && theirs.served)
+        else {
+            unknown.push(format!("the version {}", version.name));
+            continue;
+        };
+        let schema = |version| {
+            let mut value = serde_json::to_value(version).expect("a definition is plain data");
+            value["schema"]["openAPIV3Schema"].take()
+        };
+        lacking("", &schema(version), &schema(theirs), &mut unknown);
+    }
+    unknown
+}
+
+/// Adds what `ours` names below a path and `theirs` does not.
+fn lacking(path: &str, ours: &Value, theirs: &Value, unknown: &mut Vec<String>) {
+    let of = |schema: &Value, keyword| schema[keyword].as_object().cloned().unwrap_or_default();
+    let known = of(theirs, "properties");
+    for (name, field) in of(ours, "properties") {
+        let below = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        match known.get(&name) {
+            Some(known) => lacking(&below, &field, known, unknown),
+            None => unknown.push(below),
+        }
+    }
+    for (keyword, suffix) in [("items", "[]"), ("additionalProperties", "")] {
+        if ours[keyword].is_object() {
+            lacking(&format!("{path}{suffix}"), &ours[keyword], &theirs[keyword], unknown);
+        }
+    }
+    if let (Some(ours), Some(theirs)) = (ours["enum"].as_array(), theirs["enum"].as_array()) {
+        let values = ours.iter().filter(|value| !theirs.contains(value));
+        unknown.extend(values.map(|value| format!("{path}: {}", value.as_str().unwrap_or_default())));
+    }
+}
+
 /// The schema of the whole object, as a manifest is checked against it.
 pub(crate) fn schema() -> &'static Value {
     static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
@@ -87,5 +131,56 @@ fn plain_numbers(value: &mut Value) {
         Value::Object(map) => map.values_mut().for_each(plain_numbers),
         Value::Array(items) => items.iter_mut().for_each(plain_numbers),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A definition that some edit of the schema makes an older one.
+    fn older(edit: impl FnOnce(&mut Value)) -> Vec<String> {
+        let mut value = serde_json::to_value(definition()).expect("a definition is plain data");
+        edit(&mut value["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]);
+        unknown_to(&serde_json::from_value(value).expect("it is one still"))
+    }
+
+    fn remove(fields: &mut Value, name: &str) {
+        fields.as_object_mut().expect("an object").remove(name).expect("it was there");
+    }
+
+    #[test]
+    fn what_an_older_definition_does_not_know_is_named_by_its_path() {
+        assert_eq!(older(|_| {}), Vec::<String>::new());
+        let timeless = older(|fields| remove(&mut fields["spec"]["properties"], "timeZone"));
+        assert_eq!(timeless, ["spec.timeZone"]);
+        let template = |fields: &mut Value| fields["spec"]["properties"]["template"]["properties"].take();
+        assert_eq!(
+            older(|fields| drop(template(fields)))
+                .iter()
+                .filter(|path| *path == "spec.template.command")
+                .count(),
+            1
+        );
+        let item = older(|fields| {
+            let template = &mut fields["spec"]["properties"]["template"]["properties"];
+            remove(&mut template["env"]["items"]["properties"], "value");
+        });
+        assert_eq!(item, ["spec.template.env[].value"]);
+        let value = older(|fields| {
+            let values = &mut fields["spec"]["properties"]["concurrencyPolicy"]["enum"];
+            values.as_array_mut().expect("its values").retain(|value| value != "Allow");
+        });
+        assert_eq!(value, ["spec.concurrencyPolicy: Allow"]);
+    }
+
+    #[test]
+    fn a_definition_without_our_version_does_not_know_it() {
+        let mut other = definition();
+        other.spec.versions[0].name = "v0".to_owned();
+        assert_eq!(unknown_to(&other), ["the version v1alpha1"]);
+        let mut other = definition();
+        other.spec.versions[0].served = false;
+        assert_eq!(unknown_to(&other), ["the version v1alpha1"]);
     }
 }

@@ -35,7 +35,7 @@ pub mod manifest;
 pub mod resource;
 
 pub use convert::{ConvertError, DEFAULT_NAMESPACE, JobNameError, job_name, to_job};
-pub use definition::{definition, definition_yaml};
+pub use definition::{definition, definition_yaml, unknown_to};
 pub use resource::{
     ActiveRun, ConcurrencyPolicy, EnvVar, MissedRunPolicy, NodeCronJob, NodeCronJobSpec, NodeCronJobStatus,
     Output, RunTemplate,

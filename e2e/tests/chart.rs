@@ -125,6 +125,14 @@ fn controller_and_master_may_do_just_what_they_need_and_workers_nothing() {
         ("create events.events.k8s.io", "elsewhere", true, false),
         ("watch nodes", "operations", true, true),
         ("patch nodes", "operations", false, false),
+        ("get namespaces kube-system", "crontab", true, true),
+        ("get namespaces elsewhere", "crontab", false, false),
+        (
+            "get customresourcedefinitions.apiextensions.k8s.io nodecronjobs.crontab.dev",
+            "crontab",
+            true,
+            true,
+        ),
         ("update leases.coordination.k8s.io", "crontab", true, true),
         ("update leases.coordination.k8s.io", "kube-system", false, false),
         ("get secrets", "crontab", false, false),
@@ -159,9 +167,11 @@ fn may(api: &KubeApi, account: &str, what: &str, namespace: &str) -> bool {
     let who = format!("system:serviceaccount:crontab:{account}");
     let arguments = ["auth", "can-i", "--as", &who, "--namespace", namespace];
     let (verb, resource) = what.split_once(' ').expect("a verb and a resource");
+    let (resource, name) = resource.split_once(' ').unwrap_or((resource, ""));
     let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
     let subresource = format!("--subresource={subresource}");
-    let output = api.kubectl_output(&[&arguments[..], &[verb, resource, &subresource]].concat(), "");
+    let resource = if name.is_empty() { resource.to_owned() } else { format!("{resource}/{name}") };
+    let output = api.kubectl_output(&[&arguments[..], &[verb, &resource, &subresource]].concat(), "");
     match String::from_utf8_lossy(&output.stdout).trim() {
         "yes" => true,
         "no" => false,

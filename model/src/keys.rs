@@ -15,6 +15,7 @@
 //! | `lock/n` | [`crate::values::LockValue`]: the exclusion towards workers of the replaced system, which hold it while a job runs | workers; `reserved` by the job's writer | the session's; `reserved`: – |
 //! | `killer/n` | nothing: the replaced system's kill signal; the put is the signal, its expiry means nothing | people, its master | 1 s |
 //! | `nodes/<name>` | a node's labels, an object of texts | the controller | – |
+//! | `cluster` | [`crate::values::ClusterInfo`]: whose resources' jobs are here | the first controller | – |
 //!
 //! The layout of these is fixed, and nothing writes them yet:
 //!
@@ -80,6 +81,8 @@ pub enum Key {
     Node(NodeName),
     /// Nothing is claimed.
     Paused,
+    /// Whose resources' jobs are in the tree.
+    Cluster,
 }
 
 /// The name of a node, as Kubernetes allows it: 1 to 253 letters, digits, `-`, `_` and `.`.
@@ -210,6 +213,7 @@ impl KeyPrefix {
             Key::Killer(name) => format!("{p}killer/{name}"),
             Key::Node(node) => format!("{p}nodes/{node}"),
             Key::Paused => format!("{p}paused"),
+            Key::Cluster => format!("{p}cluster"),
         }
     }
 
@@ -226,8 +230,10 @@ impl KeyPrefix {
     /// Reads a stored key back.
     pub fn decode(&self, text: &str) -> Result<Key, KeyError> {
         let rest = text.strip_prefix(&self.0).ok_or(KeyError::Unknown)?;
-        if rest == "paused" {
-            return Ok(Key::Paused);
+        match rest {
+            "paused" => return Ok(Key::Paused),
+            "cluster" => return Ok(Key::Cluster),
+            _ => {}
         }
         let (folder, rest) = rest.split_once('/').ok_or(KeyError::Unknown)?;
         match folder {
@@ -313,7 +319,7 @@ mod tests {
     }
 
     fn key() -> impl Strategy<Value = Key> {
-        (name(), "[a-zA-Z0-9._][a-zA-Z0-9._-]{0,20}", 0..9_999_999_999_999_i64, 0..16).prop_map(
+        (name(), "[a-zA-Z0-9._][a-zA-Z0-9._-]{0,20}", 0..9_999_999_999_999_i64, 0..17).prop_map(
             |(name, node, ms, kind)| {
                 let slot = Slot(UnixMillis(ms));
                 let run = RunId::of_slot(&name, Revision(ms), slot);
@@ -334,6 +340,7 @@ mod tests {
                     12 => Key::Lock(name),
                     13 => Key::Killer(name),
                     14 => Key::Node(node),
+                    15 => Key::Cluster,
                     _ => Key::Paused,
                 }
             },
@@ -392,6 +399,7 @@ mod tests {
             (Key::Killer(name.clone()), "/cron/killer/ops/rotate logs"),
             (Key::Node(node), "/cron/nodes/n-1.lan"),
             (Key::Paused, "/cron/paused"),
+            (Key::Cluster, "/cron/cluster"),
             (Key::Job(name.clone()), "/cron/jobs/ops/rotate logs"),
             (Key::Cursor(name.clone()), "/cron/cursor/ops/rotate logs"),
             (Key::Run(name.clone(), run), "/cron/runs/ops%2Frotate%20logs/-/1764000000000-00000000000000ff"),

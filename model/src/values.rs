@@ -60,6 +60,13 @@ pub struct Cursor {
     pub timetable: Timetable,
 }
 
+/// `cluster`: the Kubernetes cluster whose resources' jobs are in the tree. Only its controllers delete them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterInfo {
+    /// The uid of its namespace `kube-system`.
+    pub uid: String,
+}
+
 /// `runs/…`: a claimed slot. While this exists, the run is somebody's to finish.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

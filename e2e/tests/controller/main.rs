@@ -1,5 +1,6 @@
 //! The controller between a real API server and a real etcd.
 
+mod clusters;
 mod definition;
 mod leaders;
 mod names;
