@@ -4,6 +4,7 @@
 //! of the loop and of the program alternate, so that what else the machine does meets both. Nothing is asserted: the
 //! machines differ, and the ratios are for people to read.
 
+mod controller;
 mod etcd;
 mod figures;
 mod idle;
@@ -32,7 +33,7 @@ pub(crate) struct Arguments {
     /// start-delay: seconds of each of the four rounds
     #[arg(long, default_value_t = 20)]
     seconds: u64,
-    /// etcd: fewer jobs, workers and seconds, in about two minutes
+    /// etcd, master, controller: fewer jobs, workers and seconds, in about two minutes each
     #[arg(long)]
     quick: bool,
 }
@@ -49,8 +50,10 @@ enum Bench {
     Schedules,
     /// crontab-worker with etcd and MongoDB: start delay, requests to etcd, records, 100,000 jobs
     Etcd,
-    /// The calls of crontab-master with 10,000 jobs, beside bare ones
+    /// The calls of crontab-master with 10,000 jobs, beside bare ones, and its memory
     Master,
+    /// crontab-controller with 1,000 and 10,000 resources, beside a bare loop; a restart; memory
+    Controller,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
@@ -73,6 +76,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     if wanted(Bench::Master) {
         master::run(arguments.quick)?;
+    }
+    if wanted(Bench::Controller) {
+        controller::run(&build("crontab-controller")?, arguments.quick)?;
     }
     Ok(())
 }
