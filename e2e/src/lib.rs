@@ -1,5 +1,5 @@
-//! Real components for tests: etcd, Kubernetes' API server, a server that speaks MongoDB's protocol, and our own
-//! programs, each a process on loopback with a free port and a folder that goes away.
+//! Real components for tests: etcd, Kubernetes' API server, a server that speaks MongoDB's protocol, a browser, and our
+//! own programs, each a process on loopback with a free port and a folder that goes away.
 //!
 //! The programs come from the tools folder that `cargo xtask tools` fills; a missing one fails the test and says so. A
 //! component ends when its value is dropped, and when the test panics the end of its log is shown.
@@ -9,6 +9,7 @@
 //!
 //! Not here: what is tested. That is beside each room, and for the whole system in `e2e/tests`.
 
+mod browser;
 mod controller;
 mod etcd;
 mod http;
@@ -23,6 +24,7 @@ mod records;
 mod tools;
 mod worker;
 
+pub use browser::{Browser, Key, Look};
 pub use controller::{Controller, ControllerOptions};
 pub use etcd::{Etcd, EtcdOptions};
 pub use kube::KubeApi;

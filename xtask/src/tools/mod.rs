@@ -10,6 +10,7 @@ mod folder;
 mod go;
 mod kubernetes;
 mod python;
+mod web;
 
 use std::time::Instant;
 
@@ -17,6 +18,7 @@ use anyhow::bail;
 
 pub(crate) use deny::deny;
 use folder::Folder;
+use web::Script;
 
 use crate::child::{Children, Interrupted};
 
@@ -29,6 +31,19 @@ const HELM: &str = "v3.21.4";
 const COREDNS: &str = "v1.15.0";
 const SECANTUS: &str = "0.7.0b3";
 const PYMONGO: &str = "4.20.0";
+const AXE: Script = Script {
+    name: "axe.min.js",
+    package: "axe-core@4.14.1",
+    file: "axe.min.js",
+    integrity: "sha512-FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==",
+};
+/// The line that the replaced system's page is written for.
+const JQUERY: Script = Script {
+    name: "jquery.min.js",
+    package: "jquery@3.7.1",
+    file: "dist/jquery.min.js",
+    integrity: "sha512-m4avr8yL8kmFN8psrbFFFmB/If14iN5o9nw/NgnnM+kybDJpRsAynV2BsfpTYrTRysYUdADVD7CkUUizgkpLfg==",
+};
 /// What etcd's modules ask for.
 const GO_AT_LEAST: (u32, u32) = (1, 26);
 /// What the `PyMongo` above asks for.
@@ -45,6 +60,10 @@ enum Tool {
     Kubernetes { name: &'static str },
     /// The server that speaks MongoDB's protocol, from Python packages.
     Secantus,
+    /// The machine's own, from this package of Debian where it is missing.
+    Browser { name: &'static str, debian: &'static str },
+    /// A script that runs in the browser.
+    Script(Script),
 }
 
 const TOOLS: &[Tool] = &[
@@ -56,6 +75,10 @@ const TOOLS: &[Tool] = &[
     Tool::Kubernetes { name: "kube-apiserver" },
     Tool::Kubernetes { name: "kubectl" },
     Tool::Module { name: "helm", package: "helm.sh/helm/v3/cmd/helm", version: HELM },
+    Tool::Browser { name: "chromium", debian: "chromium" },
+    Tool::Browser { name: "chromedriver", debian: "chromium-driver" },
+    Tool::Script(AXE),
+    Tool::Script(JQUERY),
 ];
 
 /// What only a cluster with nodes needs, beside the others.
@@ -71,7 +94,11 @@ impl Tool {
     /// The file in `bin`.
     fn name(self) -> &'static str {
         match self {
-            Self::Module { name, .. } | Self::Sources { name, .. } | Self::Kubernetes { name } => name,
+            Self::Module { name, .. }
+            | Self::Sources { name, .. }
+            | Self::Kubernetes { name }
+            | Self::Browser { name, .. }
+            | Self::Script(Script { name, .. }) => name,
             Self::Secantus => python::PROGRAM,
         }
     }
@@ -82,6 +109,8 @@ impl Tool {
             Self::Sources { folder, .. } => go::stamp_of_sources(folder)?,
             Self::Kubernetes { .. } => format!("{}@{KUBERNETES}", kubernetes::MODULE),
             Self::Secantus => python::stamp(),
+            Self::Browser { .. } => "what this machine has".to_owned(),
+            Self::Script(script) => format!("{} {}", script.package, script.integrity),
         })
     }
 
@@ -92,6 +121,8 @@ impl Tool {
             Self::Sources { name, folder: sources } => go::sources(folder, children, name, sources),
             Self::Kubernetes { name } => kubernetes::make(folder, children, name),
             Self::Secantus => python::make(folder, children),
+            Self::Browser { name, debian } => web::browser(folder, children, name, debian),
+            Self::Script(script) => script.make(folder, children),
         }
     }
 }
