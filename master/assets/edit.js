@@ -4,6 +4,7 @@ import { $, change, el, notice, read, say } from "./parts.js";
 
 const FIELDS = ["name", "command", "cronExpr"];
 let editing = null; // the name of the job that is edited; null for a new one
+let opened = {}; // what the fields held then
 let saved = () => {};
 let previewed = 0; // how many previews were asked for: an answer to an older one is dropped
 
@@ -20,6 +21,7 @@ export async function openEdit(name, then) {
   saved = then;
   editing = name;
   $("edit-title").textContent = name === null ? "New job" : "Edit job";
+  opened = job;
   for (const field of FIELDS) {
     $(`edit-${field}`).value = job[field];
     mark(field, "");
@@ -85,6 +87,14 @@ $("edit-cronExpr").addEventListener("input", () => {
   previewTimer = setTimeout(preview, 250);
 });
 for (const field of ["name", "command"]) $(`edit-${field}`).addEventListener("input", () => mark(field, ""));
+
+// Esc throws nothing away that was written, unless it is pressed twice.
+$("edit").addEventListener("cancel", (event) => {
+  const changed = FIELDS.some((field) => $(`edit-${field}`).value !== opened[field]);
+  if (!changed || !event.cancelable || !$("edit-error").hidden) return;
+  event.preventDefault();
+  say("edit-error", "What you wrote is not saved. Save it, or press Esc again to throw it away.");
+});
 
 /** Shows each mistake at its field; returns whether there is none. */
 async function check(job) {

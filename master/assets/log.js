@@ -5,11 +5,11 @@ import { $, OUTCOMES, ask, badge, duration, el, now, outcomeBadge, read, say, ti
 const RUNS_PAGE = 20;
 const LARGEST_OUTPUT = 4 << 20;
 
-let log = null; // what is open: { name, skip, chosen, shown }
+let log = null; // what is open: { name, skip, chosen, picked: by hand, shown }
 
 /** Opens the runs of a job. */
 export async function openLog(name) {
-  log = { name, skip: 0, chosen: null, shown: "" };
+  log = { name, skip: 0, chosen: null, picked: false, shown: "" };
   $("log-title").textContent = name;
   for (const id of ["log-about", "log-command", "output"]) $(id).textContent = "";
   for (const id of ["log-error", "output-message"]) say(id, "");
@@ -29,6 +29,11 @@ for (const [id, by] of [["newer", -RUNS_PAGE], ["older", RUNS_PAGE]]) {
     log.skip = Math.max(0, log.skip + by);
     refreshLog().catch((error) => say("log-error", error.message));
   });
+}
+
+/** Says in the log, if it is open, that what it shows is not refreshed. */
+export function tellLog(text) {
+  if (log !== null) say("log-error", text);
 }
 
 /** Reads again what is open, if something is. */
@@ -77,7 +82,8 @@ function showRuns(active, { runs, skipped }) {
   $("skipped").querySelector("summary").textContent = "Slots that did not run";
   $("skipped").querySelector("ul").replaceChildren(...skipped.map(skippedItem));
 
-  if (log.chosen === null && runs.length > 0) choose(runs[0]);
+  // Until somebody picks a run, the latest is shown as it comes.
+  if (!log.picked && runs.length > 0 && keyOf(runs[0]) !== log.chosen) choose(runs[0]);
 }
 
 function runItem(run) {
@@ -87,7 +93,10 @@ function runItem(run) {
     className: "list-group-item list-group-item-action",
     "data-run": keyOf(run),
     "aria-pressed": keyOf(run) === log.chosen,
-    onclick: () => choose(run),
+    onclick: () => {
+      log.picked = true;
+      choose(run);
+    },
   },
   el("span", { className: "d-flex justify-content-between align-items-center gap-2" },
     outcomeBadge(run.outcome),

@@ -32,11 +32,12 @@ export function say(id, text) {
   $(id).hidden = text === "";
 }
 
-/** Tells of a success, for a few seconds. */
-export function notice(text) {
-  const line = el("div", { className: "alert alert-success shadow-sm mb-0 py-2 text-break" }, text);
+/** Tells of a success for a few seconds; a failure stays until it is closed. */
+export function notice(text, kind = "success") {
+  const line = el("div", { className: `alert alert-${kind} shadow-sm mb-0 py-2 d-flex gap-2` }, el("span", { className: "text-break me-auto" }, text));
+  if (kind === "success") setTimeout(() => line.remove(), 6000);
+  else line.append(el("button", { type: "button", className: "btn-close", "aria-label": "Close", onclick: () => line.remove() }));
   $("notices").append(line);
-  setTimeout(() => line.remove(), 6000);
 }
 
 // ---- Times
@@ -45,6 +46,17 @@ let skew = 0; // the server's clock minus ours
 export const setServerTime = (iso) => { skew = Date.parse(iso) - Date.now(); };
 export const now = () => Date.now() + skew;
 export const whole = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+
+const time = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
+const day = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric", hour: "numeric", minute: "2-digit" });
+const year = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
+
+/** An instant as short as it is clear, beside today. */
+export function clock(iso) {
+  const [then, today] = [new Date(iso), new Date(now())];
+  if (then.toDateString() === today.toDateString()) return time.format(then);
+  return (then.getFullYear() === today.getFullYear() ? day : year).format(then);
+}
 
 export function ago(ms) {
   const seconds = Math.max(0, Math.round((now() - ms) / 1000));
@@ -122,6 +134,13 @@ export const read = async (path, parameters) => {
     throw new Away("The server stopped in the middle of an answer.");
   }
 };
+
+/** Suspends a job, or resumes it. */
+export const suspend = (name, wanted) => ask("/api/v1/job", { name }, {
+  method: "PATCH",
+  headers: { "Content-Type": "application/json" },
+  body: JSON.stringify({ suspend: wanted }),
+});
 
 /** A legacy call; throws its message. */
 export async function change(path, form) {

@@ -25,12 +25,14 @@ macro_rules! file {
     };
 }
 
-static FILES: [File; 9] = [
+static FILES: [File; 11] = [
     file!("/", "text/html; charset=utf-8", "index.html"),
     file!("/theme.js", SCRIPT, "theme.js"),
     file!("/app.js", SCRIPT, "app.js"),
+    file!("/jobs.js", SCRIPT, "jobs.js"),
     file!("/edit.js", SCRIPT, "edit.js"),
     file!("/log.js", SCRIPT, "log.js"),
+    file!("/workers.js", SCRIPT, "workers.js"),
     file!("/parts.js", SCRIPT, "parts.js"),
     file!("/app.css", STYLE, "app.css"),
     file!("/bootstrap.min.css", STYLE, "bootstrap/bootstrap.min.css"),

@@ -66,7 +66,7 @@ pub(crate) struct JobView {
     suspended: bool,
     /// Who writes it.
     owner: Option<Owner>,
-    /// Whether it can be changed here: not if its owner would put it back.
+    /// Whether it can be changed here: not if its owner would put it back, nor without a name that a call takes.
     editable: bool,
     /// When it runs next; nothing while suspended, and when its years have passed.
     next: Option<String>,
@@ -213,7 +213,7 @@ async fn view<T: Tree, L: RunLog>(
         Ok(name) => name,
         Err(error) => {
             let message = format!("{error}; until then, remove the key with the tool that put it");
-            return Ok(Some(JobView::invalid(name, message)));
+            return Ok(Some(JobView { editable: false, ..JobView::invalid(name, message) }));
         }
     };
     let (job, status, active) = tokio::try_join!(

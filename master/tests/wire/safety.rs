@@ -160,7 +160,7 @@ async fn the_page_brings_everything_itself() {
         .collect();
     let app = server.get("/app.js").await.body;
     files.extend(app.split("from \".").skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned));
-    assert!(files.len() >= 8, "{files:?}");
+    assert!(files.len() >= 10, "{files:?}");
     for file in files {
         assert!(file.starts_with('/'), "{file} is of another host");
         let answer = server.get(&file).await;
