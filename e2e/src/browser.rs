@@ -6,6 +6,7 @@
 use std::fmt;
 use std::fs;
 use std::future::Future;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -80,9 +81,7 @@ impl Browser {
         let mut command = Command::new(tool("chromedriver"));
         command.arg(format!("--port={port}")).env("TZ", "UTC").env("HOME", folder.path());
         let driver = Process::start("chromedriver", &mut command, &folder.path().join("log"));
-        until("chromedriver to listen", || {
-            crate::http::get(port, "/status").filter(|(status, _)| *status == 200)
-        });
+        until("chromedriver to listen", || TcpStream::connect(("127.0.0.1", port)).ok());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.expect("a runtime can be made");
         let mut browser = Self { runtime, client: None, driver, folder };
@@ -93,6 +92,9 @@ impl Browser {
         let client = browser.wait(builder.connect(&url)).expect("Chromium starts");
         browser.client = Some(client);
         browser.look(Look { phone: false, dark: false });
+        // Its own first page asks for things too.
+        browser.open("about:blank");
+        browser.requests();
         browser
     }
 
@@ -154,8 +156,12 @@ impl Browser {
         let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": look.phone });
         self.devtools("Emulation.setDeviceMetricsOverride", &size);
         let scheme = if look.dark { "dark" } else { "light" };
-        let feature = json!({ "name": "prefers-color-scheme", "value": scheme });
-        self.devtools("Emulation.setEmulatedMedia", &json!({ "features": [feature] }));
+        // Without motion, so that no colour is seen on its way to another.
+        let features = json!([
+            { "name": "prefers-color-scheme", "value": scheme },
+            { "name": "prefers-reduced-motion", "value": "reduce" },
+        ]);
+        self.devtools("Emulation.setEmulatedMedia", &json!({ "features": features }));
     }
 
     /// Cuts the page off from the network, or connects it again.
@@ -172,16 +178,28 @@ impl Browser {
         result.unwrap_or_else(|why| panic!("{script}: {why}"))
     }
 
+    /// Waits until `found` finds something; panics with `what` after a minute. Each question costs the browser work, so
+    /// they come slower than those of [`until`].
+    pub fn until<T>(&self, what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+        until(what, || {
+            let found = found();
+            if found.is_none() {
+                thread::sleep(Duration::from_millis(100));
+            }
+            found
+        })
+    }
+
     /// Clicks on the first element that the selector finds, as soon as it can be clicked.
     pub fn click(&self, css: &str) {
-        until(&format!("{css} to be clicked"), || {
+        self.until(&format!("{css} to be clicked"), || {
             self.wait(async { self.client().find(Locator::Css(css)).await?.click().await }).ok()
         });
     }
 
     /// Writes into a field in place of what is there.
     pub fn fill(&self, css: &str, text: &str) {
-        until(&format!("{css} to be filled"), || {
+        self.until(&format!("{css} to be filled"), || {
             self.wait(async {
                 let field = self.client().find(Locator::Css(css)).await?;
                 field.clear().await?;
@@ -229,12 +247,12 @@ impl Browser {
 
     /// Waits until the text of an element has a part, and returns it.
     pub fn until_text(&self, css: &str, part: &str) -> String {
-        until(&format!("{part:?} in {css}"), || Some(self.text(css)).filter(|text| text.contains(part)))
+        self.until(&format!("{part:?} in {css}"), || Some(self.text(css)).filter(|text| text.contains(part)))
     }
 
     /// Waits until nothing that the selector finds is seen.
     pub fn until_gone(&self, css: &str) {
-        until(&format!("{css} to be gone"), || (!self.shows(css)).then_some(()));
+        self.until(&format!("{css} to be gone"), || (!self.shows(css)).then_some(()));
     }
 
     /// Whether the first element that the selector finds is seen.
@@ -243,20 +261,21 @@ impl Browser {
             .unwrap_or(false)
     }
 
-    /// What has the focus: its accessible name, or else its id.
+    /// What has the focus, by its name: its label, or else its text. Nothing if it is the whole page.
     pub fn focused(&self) -> String {
         let script = "const at = document.activeElement;
-            return at.getAttribute('aria-label') ?? at.labels?.[0]?.textContent ?? (at.id || at.textContent);";
+            if (at === document.body) return '';
+            return at.getAttribute('aria-label') ?? at.labels?.[0]?.textContent ?? at.textContent;";
         self.eval(script).as_str().unwrap_or_default().trim().to_owned()
     }
 
     /// Presses Tab until something of this name has the focus.
     ///
     /// # Panics
-    /// If a hundred do not get there.
+    /// If fifty do not get there.
     pub fn tab_to(&self, name: &str) {
         let mut passed = Vec::new();
-        for _ in 0..100 {
+        for _ in 0..50 {
             self.press(&[Key::Tab]);
             let at = self.focused();
             if at == name {

@@ -33,7 +33,7 @@ export function showRows(jobs, actions) {
 /** After what had the focus is gone: on what took its place. */
 function focusRow(index) {
   const row = $("rows").children[Math.min(index, rows.size - 1)];
-  (row?.querySelector("button") ?? $("search-text")).focus();
+  (row?.querySelector("button:not([hidden])") ?? $("search-text")).focus();
 }
 
 function makeRow(name, actions) {
@@ -42,12 +42,13 @@ function makeRow(name, actions) {
   let job = null;
   const button = (text, kind, what) =>
     el("button", { type: "button", className: `btn btn-sm btn-outline-${kind}`, "aria-label": `${text} ${name}`, onclick: () => what(job) }, text);
+  // It comes and goes, so it stands where it moves none of the others.
   const buttons = {
+    kill: button("Kill", "danger", actions.kill),
     runs: button("Runs", "secondary", actions.runs),
     edit: button("Edit", "secondary", actions.edit),
     suspend: button("Suspend", "secondary", actions.suspend),
     remove: button("Delete", "secondary", actions.remove),
-    kill: button("Kill", "danger", actions.kill),
   };
   cells[4].append(el("div", { className: "actions" }, ...Object.values(buttons)));
   let before = "";
