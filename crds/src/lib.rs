@@ -34,7 +34,7 @@ pub mod manifest;
 #[expect(clippy::duplicated_attributes, reason = "columns of one type repeat it")]
 pub mod resource;
 
-pub use convert::{ConvertError, DEFAULT_NAMESPACE, JobNameError, job_name, to_job};
+pub use convert::{ConvertError, DEFAULT_NAMESPACE, JobNameError, job_name, object_name, to_job};
 pub use definition::{definition, definition_yaml, unknown_to};
 pub use resource::{
     ActiveRun, ConcurrencyPolicy, EnvVar, MissedRunPolicy, NodeCronJob, NodeCronJobSpec, NodeCronJobStatus,
