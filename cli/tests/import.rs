@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crds::manifest::{self, Content, JobObject};
-use model::job::{ConcurrencyPolicy, MissedRunPolicy};
+use model::job::{ConcurrencyPolicy, MissedRuns};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/import")
@@ -74,7 +74,7 @@ fn a_line_of_a_crontab_keeps_its_meaning() {
     assert_eq!(first.job.working_dir.as_deref(), Some("/srv"));
     assert_eq!(first.job.schedule.describe(), "At 05:00 on Monday, UTC");
     assert_eq!(first.job.concurrency, ConcurrencyPolicy::Allow);
-    assert_eq!(first.job.missed, MissedRunPolicy::Skip);
+    assert_eq!(first.job.missed, MissedRuns::Skip);
     let env: Vec<_> = first.job.env.iter().map(|variable| (&*variable.name, &*variable.value)).collect();
     assert_eq!(env, [("SHELL", "/bin/bash"), ("HOME", "/srv")]);
     assert_eq!(second.job.command.argv(), ["/bin/sh", "-c", "true"]);

@@ -91,6 +91,7 @@ impl From<NodeCronJobSpec> for JobSpec {
             concurrency_policy,
             starting_deadline_seconds,
             missed_run_policy,
+            missed_run_limit,
             successful_runs_history_limit,
             failed_runs_history_limit,
             job_name: _, // it is the name of the key
@@ -103,6 +104,7 @@ impl From<NodeCronJobSpec> for JobSpec {
             concurrency_policy: concurrency_policy.into(),
             starting_deadline_seconds,
             missed_run_policy: missed_run_policy.into(),
+            missed_run_limit,
             successful_runs_history_limit,
             failed_runs_history_limit,
             template: template.into(),
@@ -156,6 +158,7 @@ impl From<MissedRunPolicy> for job::MissedRunPolicy {
         match policy {
             MissedRunPolicy::Latest => Self::Latest,
             MissedRunPolicy::Skip => Self::Skip,
+            MissedRunPolicy::All => Self::All,
         }
     }
 }

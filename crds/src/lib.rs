@@ -12,7 +12,6 @@
 //! says otherwise:
 //!
 //! - `concurrencyPolicy: Replace | Queue`, and `queueLimit` (1 to 1000), required with `Queue` and refused without it.
-//! - `missedRunPolicy: All`, and `missedRunLimit` (1 to 10000), required with `All` and refused without it.
 //! - `jitterSeconds`: 0 to 86400, default 0, less than `startingDeadlineSeconds`.
 //! - `historyTTLSeconds`: seconds a run's log is kept; no default. (`ttlSecondsAfterFinished` deletes objects, so it is `NodeJob`'s.)
 //! - `deletionPolicy: Kill | Drain`, default `Kill`: what happens to runs when the object is deleted.

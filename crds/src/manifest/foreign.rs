@@ -44,7 +44,7 @@ fn collect(node: Rc<Node>, line: usize, into: &mut Vec<Result<Object, Problem>>)
                 collect(Rc::clone(item), item.place.line, into);
             }
         }
-        _ => into.push(Ok(Object { line, node })),
+        _ => into.push(Ok(Object { node, line })),
     }
 }
 
