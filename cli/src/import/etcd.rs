@@ -81,7 +81,7 @@ fn entry(pair: &KeyValue, prefix: &KeyPrefix, arguments: &Arguments) -> Entry {
                 Ok(said(format!("it is the NodeCronJob {name} in namespace {namespace} already")))
             }
             Some(Owner::Manifest { path }) => Ok(said(format!("it is from the manifest {path}; apply that"))),
-            None => document(pair, name, value, arguments).map(|document| Entry::Job(Box::new(document))),
+            None => document(pair, &name, value, arguments).map(|document| Entry::Job(Box::new(document))),
         }
     };
     read().unwrap_or_else(|why| Entry::left_out(place.clone(), why))
@@ -89,7 +89,7 @@ fn entry(pair: &KeyValue, prefix: &KeyPrefix, arguments: &Arguments) -> Entry {
 
 fn document(
     pair: &KeyValue,
-    name: JobName,
+    name: &JobName,
     value: JobValue,
     arguments: &Arguments,
 ) -> Result<Document, String> {
@@ -118,12 +118,12 @@ fn document(
     }
     document.spec.job_name = job_name;
     let Some(stored) = spec else {
-        let schedule = in_standard_dialect(&legacy.cron_expr, zone, &name).map_err(|why| why.explain())?;
+        let schedule = in_standard_dialect(&legacy.cron_expr, zone, name).map_err(|why| why.explain())?;
         if schedule != legacy.cron_expr.split_ascii_whitespace().collect::<Vec<_>>().join(" ") {
             document.note("the schedule means what cronExpr did, in the dialect of resources: with 6 fields the second comes first, with 7 the year last");
         }
         document.spec.schedule = schedule;
-        document.spec.time_zone = zone.name().to_owned();
+        zone.name().clone_into(&mut document.spec.time_zone);
         document.spec.template.command = Some(legacy.command);
         return Ok(document);
     };

@@ -15,7 +15,7 @@ pub(super) fn expand(text: &str, variables: &[EnvVar]) -> String {
         } else if let Some((name, after)) = rest.strip_prefix('(').and_then(|inner| inner.split_once(')')) {
             match variables.iter().find(|variable| variable.name == name) {
                 Some(variable) => expanded.push_str(&variable.value),
-                None => expanded.push_str(&format!("$({name})")),
+                None => expanded.extend(["$(", name, ")"]),
             }
             rest = after;
         } else {

@@ -17,7 +17,7 @@ use super::{Document, Entry, Found};
 use crate::up::{UsageError, sources};
 use fields::Fields;
 
-/// CronJob resources of Kubernetes
+/// Resources of Kubernetes whose pod runs one command
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Files with manifests, YAML or JSON, lists too; - is standard input, as in `kubectl get cronjobs -A -o yaml |
@@ -136,7 +136,7 @@ fn schedule(fields: &mut Fields, document: &mut Document) -> Result<(), Refused>
     let zone = zone.as_deref().unwrap_or("UTC");
     let zone = TimeZone::parse(zone).map_err(|why| refused("spec.timeZone", why.to_string()))?;
     document.spec.schedule = text;
-    document.spec.time_zone = zone.name().to_owned();
+    zone.name().clone_into(&mut document.spec.time_zone);
     Ok(())
 }
 

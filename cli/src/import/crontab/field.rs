@@ -159,14 +159,15 @@ fn range(kind: &Kind, whole: &str, text: &str) -> Result<u64, String> {
 
 fn number(kind: &Kind, whole: &str, text: &str) -> Result<u32, String> {
     let Kind { name, low, high, names } = kind;
-    let named = || names.iter().position(|known| known.eq_ignore_ascii_case(text));
-    let value = match text.bytes().all(|byte| byte.is_ascii_digit()) {
-        true => text.parse::<u32>().ok(),
-        false => named().and_then(|at| u32::try_from(at).ok()).map(|at| at + low),
+    let value = if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        text.parse::<u32>().ok()
+    } else {
+        let at = names.iter().position(|known| known.eq_ignore_ascii_case(text));
+        at.and_then(|at| u32::try_from(at).ok()).map(|at| at + low)
     };
     value.filter(|value| (*low..=*high).contains(value)).ok_or_else(|| {
-        let names = if names.is_empty() { String::new() } else { format!(" or names such as {}", names[1]) };
-        format!("{name} says {whole}; cron has numbers from {low} to {high}{names} there, lists (1,2), ranges (1-5) and steps (*/2): {text:?} is none of these")
+        let or_names = if names.is_empty() { String::new() } else { format!(" or names such as {}", names[1]) };
+        format!("{name} says {whole}; cron has numbers from {low} to {high}{or_names} there, lists (1,2), ranges (1-5) and steps (*/2): {text:?} is none of these")
     })
 }
 
@@ -241,9 +242,10 @@ mod tests {
         let read: Vec<Field> =
             KINDS.iter().zip(fields).map(|(kind, text)| field(kind, text).unwrap()).collect();
         let has = |index: usize, value| read[index].values & bit(&KINDS[index], value) != 0;
-        let days = match read[2].open || read[4].open {
-            true => has(2, date) && has(4, week_day),
-            false => has(2, date) || has(4, week_day),
+        let days = if read[2].open || read[4].open {
+            has(2, date) && has(4, week_day)
+        } else {
+            has(2, date) || has(4, week_day)
         };
         has(3, month) && days
     }

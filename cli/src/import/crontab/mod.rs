@@ -129,7 +129,7 @@ impl Reader<'_> {
         when.notes.into_iter().for_each(|note| document.note(note));
         let spec = &mut document.spec;
         spec.schedule = when.schedule;
-        spec.time_zone = self.zone.name().to_owned();
+        self.zone.name().clone_into(&mut spec.time_zone);
         spec.concurrency_policy = ConcurrencyPolicy::Allow;
         spec.missed_run_policy = MissedRunPolicy::Skip;
         self.settle(&mut document)?;
@@ -161,7 +161,7 @@ impl Reader<'_> {
             match name.as_str() {
                 "CRON_TZ" => {
                     let zone = TimeZone::parse(value).map_err(|why| format!("CRON_TZ above it: {why}"))?;
-                    document.spec.time_zone = zone.name().to_owned();
+                    zone.name().clone_into(&mut document.spec.time_zone);
                     document.note(format!("CRON_TZ={value} is cronie's: its times are of that zone; Debian's cron passes over it and takes the machine's, {}", self.zone));
                 }
                 "MAILTO" | "MAILFROM" if value.is_empty() => {}
