@@ -51,7 +51,7 @@ pub(super) fn find(arguments: &Arguments) -> Result<Found, UsageError> {
             }
         }
         if others > 0 {
-            let what = format!("{others} of its objects are no CronJob and are passed over");
+            let what = format!("objects of other kinds are passed over: {others}");
             found.entries.push(Entry::Said { place: shown, what });
         }
     }

@@ -69,9 +69,10 @@ pub(super) fn split(text: &str) -> Result<(Vec<&str>, &str), String> {
     let mut fields = Vec::new();
     while fields.len() < count {
         let Some((field, after)) = rest.split_once([' ', '\t']) else {
-            return Err(format!(
-                "there is no command; write 5 fields (minute, hour, day of month, month, day of week) or a macro such as @daily, and then the command: {rest} is all that is left"
-            ));
+            return Err(
+                "there is no command; write 5 fields (minute, hour, day of month, month, day of week) or a macro such as @daily, and then the command"
+                    .to_owned(),
+            );
         };
         fields.push(field);
         rest = after.trim_start_matches([' ', '\t']);
