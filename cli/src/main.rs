@@ -1,6 +1,7 @@
 //! `cronctl`: the command for people. `up` is the whole system in one process on one machine, `next` says what a cron
-//! expression means.
+//! expression means, `import` prints the jobs of other cron systems as manifests.
 
+mod import;
 mod next;
 mod up;
 
@@ -23,6 +24,7 @@ struct Arguments {
 enum Command {
     Up(up::Arguments),
     Next(next::Arguments),
+    Import(import::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
     let ended = match arguments.command {
         Command::Up(arguments) => up::main(arguments),
         Command::Next(arguments) => next::main(&arguments),
+        Command::Import(arguments) => import::main(arguments),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

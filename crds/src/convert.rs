@@ -1,5 +1,6 @@
 //! From the resource to the domain's job.
 
+use model::hash::stable_hash;
 use model::job::{self, Job, JobError, JobSpec};
 use model::name::{JobName, NameError};
 use thiserror::Error;
@@ -11,6 +12,23 @@ use crate::resource::{
 
 /// The namespace of an object that names none, as in kubectl.
 pub const DEFAULT_NAMESPACE: &str = "default";
+
+/// How many characters of a stem are in the name of an object.
+const SLUG: usize = 40;
+
+/// A name for an object made by a program: what of `stem` can be in one, and a hash of `identity`. The same two always
+/// give the same name, which has at most 57 characters and is a label as RFC 1123 has it.
+pub fn object_name(stem: &str, identity: &[&str]) -> String {
+    let mut slug = String::new();
+    for c in stem.to_ascii_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }) {
+        if slug.len() < SLUG && (c != '-' || !slug.is_empty() && !slug.ends_with('-')) {
+            slug.push(c);
+        }
+    }
+    let slug = slug.trim_end_matches('-');
+    let slug = if slug.is_empty() { "job" } else { slug };
+    format!("{slug}-{:016x}", stable_hash(identity))
+}
 
 /// Why a resource is not a job.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -73,6 +91,7 @@ impl From<NodeCronJobSpec> for JobSpec {
             concurrency_policy,
             starting_deadline_seconds,
             missed_run_policy,
+            missed_run_limit,
             successful_runs_history_limit,
             failed_runs_history_limit,
             job_name: _, // it is the name of the key
@@ -85,6 +104,7 @@ impl From<NodeCronJobSpec> for JobSpec {
             concurrency_policy: concurrency_policy.into(),
             starting_deadline_seconds,
             missed_run_policy: missed_run_policy.into(),
+            missed_run_limit,
             successful_runs_history_limit,
             failed_runs_history_limit,
             template: template.into(),
@@ -138,6 +158,31 @@ impl From<MissedRunPolicy> for job::MissedRunPolicy {
         match policy {
             MissedRunPolicy::Latest => Self::Latest,
             MissedRunPolicy::Skip => Self::Skip,
+            MissedRunPolicy::All => Self::All,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_is_named_after_its_stem() {
+        for (stem, slug) in [
+            ("rotate", "rotate-"),
+            ("Rotate Logs_2", "rotate-logs-2-"),
+            ("--x--y--", "x-y-"),
+            ("夜间", "job-"),
+            (&"a".repeat(500), &("a".repeat(40) + "-")),
+        ] {
+            let name = object_name(stem, &[stem]);
+            assert!(
+                name.len() <= 57 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'),
+                "{name}"
+            );
+            assert!(name.starts_with(slug) && name.len() == slug.len() + 16, "{stem}: {name}");
+        }
+        assert_ne!(object_name("A", &["A"]), object_name("a", &["a"]));
     }
 }

@@ -12,7 +12,6 @@
 //! says otherwise:
 //!
 //! - `concurrencyPolicy: Replace | Queue`, and `queueLimit` (1 to 1000), required with `Queue` and refused without it.
-//! - `missedRunPolicy: All`, and `missedRunLimit` (1 to 10000), required with `All` and refused without it.
 //! - `jitterSeconds`: 0 to 86400, default 0, less than `startingDeadlineSeconds`.
 //! - `historyTTLSeconds`: seconds a run's log is kept; no default. (`ttlSecondsAfterFinished` deletes objects, so it is `NodeJob`'s.)
 //! - `deletionPolicy: Kill | Drain`, default `Kill`: what happens to runs when the object is deleted.
@@ -34,7 +33,7 @@ pub mod manifest;
 #[expect(clippy::duplicated_attributes, reason = "columns of one type repeat it")]
 pub mod resource;
 
-pub use convert::{ConvertError, DEFAULT_NAMESPACE, JobNameError, job_name, to_job};
+pub use convert::{ConvertError, DEFAULT_NAMESPACE, JobNameError, job_name, object_name, to_job};
 pub use definition::{definition, definition_yaml, unknown_to};
 pub use resource::{
     ActiveRun, ConcurrencyPolicy, EnvVar, MissedRunPolicy, NodeCronJob, NodeCronJobSpec, NodeCronJobStatus,

@@ -31,6 +31,8 @@ pub enum MissedRunPolicy {
     Latest,
     /// None of them runs.
     Skip,
+    /// Each of them runs, the oldest first.
+    All,
 }
 
 /// One environment variable.
@@ -149,6 +151,8 @@ pub struct RunTemplate {
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
+    validation = Rule::new("!has(self.missedRunPolicy) || self.missedRunPolicy != 'All' || has(self.missedRunLimit)").message("missedRunPolicy: All needs a limit; write missedRunLimit, such as 10, beside it").field_path(".missedRunPolicy"),
+    validation = Rule::new("!has(self.missedRunLimit) || has(self.missedRunPolicy) && self.missedRunPolicy == 'All'").message("missedRunLimit is given without missedRunPolicy: All; remove it, or write missedRunPolicy: All").field_path(".missedRunLimit"),
     // On the parent: a rule on the field itself is passed over where the field is removed, or added later.
     validation = Rule::new("has(self.jobName) == has(oldSelf.jobName) && (!has(self.jobName) || self.jobName == oldSelf.jobName)").message("jobName can't be set, changed or removed after creation; delete the object and create another").field_path(".jobName"),
 )]
@@ -186,9 +190,14 @@ pub struct NodeCronJobSpec {
     #[schemars(range(min = 1, max = 31_536_000))]
     pub starting_deadline_seconds: Option<u32>,
     /// What happens to slots that passed while nothing could run them: `Latest` runs the latest of them once, `Skip` runs
-    /// none.
+    /// none, `All` runs each of them, the oldest first, up to `missedRunLimit`. With `All` a slot that comes while an
+    /// earlier run lasts is one of them too: `Forbid` then puts it off and does not skip it.
     #[serde(default)]
     pub missed_run_policy: MissedRunPolicy,
+    /// How many slots may wait with `missedRunPolicy: All`, which needs it; of more, the oldest are skipped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub missed_run_limit: Option<u32>,
     /// How many records of succeeded runs are kept.
     #[serde(default = "hundred")]
     #[schemars(range(min = 0, max = 100_000))]

@@ -30,7 +30,7 @@ fn a_resource_is_the_job_of_its_namespace_and_name() {
 fn every_field_arrives() {
     let spec = json!({
         "schedule": "0 2 * * *", "timeZone": "Europe/Paris", "suspend": true, "concurrencyPolicy": "Allow",
-        "startingDeadlineSeconds": 1, "missedRunPolicy": "Skip", "successfulRunsHistoryLimit": 2,
+        "startingDeadlineSeconds": 1, "missedRunPolicy": "All", "missedRunLimit": 7, "successfulRunsHistoryLimit": 2,
         "failedRunsHistoryLimit": 3,
         "template": {
             "command": "a", "shell": ["/bin/bash", "-c"], "workingDir": "/srv", "env": [{"name": "A", "value": "b"}],

@@ -33,7 +33,7 @@ pub use legacy::LegacyWorker;
 pub use master::{Answer, Master, MasterOptions, encode};
 pub use mongo::{Mongo, MongoOptions};
 pub use process::{Process, free_port, until};
-pub use programs::cargo;
+pub use programs::{cargo, program};
 pub use records::{documents, insert_documents};
 pub use tools::tool;
 pub use worker::{Worker, WorkerOptions, children, is_alive, peak_memory};

@@ -7,7 +7,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 
 /// The file of a program, which has its package's name. `CRONTAB_PROGRAMS` names a folder that holds it already;
 /// otherwise it is built, once in a test program.
-pub(crate) fn program(name: &str) -> PathBuf {
+pub fn program(name: &str) -> PathBuf {
     static PROGRAMS: LazyLock<Mutex<HashMap<String, PathBuf>>> = LazyLock::new(Mutex::default);
     let mut programs = PROGRAMS.lock().unwrap_or_else(PoisonError::into_inner);
     programs.entry(name.to_owned()).or_insert_with(|| build(name)).clone()

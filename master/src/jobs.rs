@@ -13,7 +13,7 @@ use model::job::{JobError, Owner};
 use model::keys::Key;
 use model::legacy::{JobValue, LegacyJob, MAX_VALUE_BYTES};
 use model::name::NameError;
-use model::{Dialect, Job, JobName, Schedule, TimeZone};
+use model::{Job, JobName, TimeZone};
 use serde::Deserialize;
 use store::{KeyValue, RunLog, Tree, TreeError, protocol};
 use thiserror::Error;
@@ -217,50 +217,7 @@ fn read_owner(pair: &KeyValue) -> Result<Option<Owner>, serde_json::Error> {
     owner.map(serde_json::from_value).transpose()
 }
 
-/// A legacy expression in the dialect of resources: 6 fields, which end with the year, get their second; the others stay
-/// as they are. Where that would not mean the same, the seven fields that do.
-fn translated(expression: &str, zone: TimeZone, name: &JobName) -> Result<String, JobError> {
-    let legacy = Schedule::parse(expression, Dialect::Legacy, zone, name).map_err(JobError::Schedule)?;
-    let mut words: Vec<&str> = expression.split_ascii_whitespace().collect();
-    if words.len() == 6 {
-        words.insert(0, "0");
-    }
-    let text = words.join(" ");
-    let means = legacy.legacy_text();
-    let same = |standard: Schedule| means.is_some() && standard.legacy_text() == means;
-    if Schedule::parse(&text, Dialect::Standard, zone, name).is_ok_and(same) {
-        return Ok(text);
-    }
-    means.ok_or_else(|| JobError::Field {
-        field: "schedule".to_owned(),
-        message: "the expression is too long when its fields are written out; write fewer values".to_owned(),
-    })
-}
-
 /// Checks a job of the legacy form.
 fn check(name: &JobName, wanted: &LegacyJob, zone: TimeZone) -> Result<Job, ChangeError> {
     Job::legacy(name.clone(), wanted.command.clone(), &wanted.cron_expr, zone).map_err(ChangeError::Job)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_legacy_expression_reads_the_same_in_the_other_dialect() {
-        let name = JobName::new("a").unwrap();
-        for (legacy, standard) in [
-            ("0 3 * * *", "0 3 * * *"),
-            ("  */5\t* * * MON-FRI ", "*/5 * * * MON-FRI"),
-            ("0 12 * * MON 2099", "0 0 12 * * MON 2099"),
-            ("*/10 * * * * * *", "*/10 * * * * * *"),
-            ("30 2 * * 5L", "30 2 * * 5L"),
-            ("@daily", "@daily"),
-        ] {
-            assert_eq!(translated(legacy, TimeZone::UTC, &name).unwrap(), standard, "{legacy}");
-        }
-        for wrong in ["@midnight", "H * * * *", "* * * *", "0 0 31 2 *"] {
-            assert!(translated(wrong, TimeZone::UTC, &name).is_err(), "{wrong}");
-        }
-    }
 }

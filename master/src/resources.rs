@@ -8,11 +8,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use crds::{NodeCronJob, NodeCronJobSpec};
+use crds::{NodeCronJob, NodeCronJobSpec, object_name};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Client, Config, ResourceExt};
 use model::JobName;
-use model::hash::stable_hash;
 use serde_json::{Value, json};
 use thiserror::Error;
 use tokio::time::timeout;
@@ -22,9 +21,6 @@ const NAME: &str = "crontab-master";
 
 /// How long the API server may take for a request.
 const LONGEST: Duration = Duration::from_secs(10);
-
-/// How many characters of a job's name are in the name of its resource.
-const SLUG: usize = 40;
 
 /// The resources of a cluster. Clones share their connections.
 #[derive(Clone)]
@@ -146,7 +142,7 @@ impl Resources {
         });
         let spec: NodeCronJobSpec =
             serde_json::from_value(spec).map_err(|why| ClusterError::Refused(why.to_string()))?;
-        let resource = NodeCronJob::new(&object_name(job.as_str()), spec);
+        let resource = NodeCronJob::new(&object_name(job.as_str(), &[job.as_str()]), spec);
         let parameters = PostParams { field_manager: Some(NAME.to_owned()), ..PostParams::default() };
         let api = self.api(&self.namespace);
         let made = bounded(api.create(&parameters, &resource), "create", &self.namespace).await?;
@@ -241,38 +237,9 @@ fn selector(text: &str) -> String {
     })
 }
 
-/// The name of the resource of a job: what of its name can be in one, and a hash of all of it.
-fn object_name(job: &str) -> String {
-    let mut slug = String::new();
-    for c in job.to_ascii_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }) {
-        if slug.len() < SLUG && (c != '-' || !slug.is_empty() && !slug.ends_with('-')) {
-            slug.push(c);
-        }
-    }
-    let slug = slug.trim_end_matches('-');
-    let slug = if slug.is_empty() { "job" } else { slug };
-    format!("{slug}-{:016x}", stable_hash(&[job]))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_resource_is_named_after_its_job() {
-        for (job, slug) in [
-            ("rotate", "rotate-"),
-            ("Rotate Logs_2", "rotate-logs-2-"),
-            ("--x--y--", "x-y-"),
-            ("夜间", "job-"),
-            (&"a".repeat(500), &("a".repeat(40) + "-")),
-        ] {
-            let name = object_name(job);
-            assert!(is_object_name(&name) && name.len() <= 63, "{name}");
-            assert!(name.starts_with(slug) && name.len() == slug.len() + 16, "{job}: {name}");
-        }
-        assert_ne!(object_name("A"), object_name("a"));
-    }
 
     #[test]
     fn a_name_in_a_selector_is_one_value() {

@@ -7,10 +7,15 @@
 //! and runs (a take-over from a dead worker needs some ten seconds). Of several slots that have passed, only the latest
 //! can run; the earlier ones are recorded as skipped. How long the gap was does not matter: the latest slot is computed
 //! directly, and no more than [`COUNTED_SLOTS`] are counted.
+//!
+//! With `All` the slots from the cursor to now are a **backlog**: all of them wait, whatever kept them from starting, and
+//! run one after the other, the oldest first. What is beyond the deadline or the limit leaves it at the old end. So no
+//! slot of such a job is skipped as an overlap, and a job that is held just waits. Whether a slot was missed or came
+//! while another one ran is never asked: it could not be told from the cursor.
 
 use std::time::Duration;
 
-use crate::job::{Job, MissedRunPolicy};
+use crate::job::{Job, MissedRuns};
 use crate::run::{Revision, SkipReason, Skipped, Slot};
 use crate::schedule::{Schedule, TimeZone};
 use crate::values::Timetable;
@@ -92,6 +97,12 @@ pub fn decide(now: UnixMillis, lead: Duration, job: &Job, seen: &Seen<'_>) -> De
         return Decision::Wait(None);
     };
     let held = seen.busy && job.is_exclusive();
+    let limit = match job.missed {
+        // Its end is news of the job, upon which this is asked again.
+        MissedRuns::All(_) if held => return Decision::Wait(None),
+        MissedRuns::All(limit) => limit.get(),
+        MissedRuns::Latest | MissedRuns::Skip => 1,
+    };
     if first > now {
         return match held {
             // Whether the earlier run is in the way is only known at the slot.
@@ -114,17 +125,39 @@ pub fn decide(now: UnixMillis, lead: Duration, job: &Job, seen: &Seen<'_>) -> De
     if job.starting_deadline.is_some_and(|deadline| late > deadline) {
         return all(SkipReason::Deadline);
     }
-    if job.missed == MissedRunPolicy::Skip && late > LATE_IS_MISSED {
+    if job.missed == MissedRuns::Skip && late > LATE_IS_MISSED {
         return all(SkipReason::Missed);
     }
-    let skipped = if first < latest {
-        // `latest` is a slot, so there is one before it: at least `first`.
-        let before = job.schedule.previous_before(latest).unwrap_or(first);
-        vec![stretch(&job.schedule, first, before, SkipReason::Missed)]
-    } else {
-        Vec::new()
+    let in_time = |slot: UnixMillis| job.starting_deadline.is_none_or(|deadline| now.since(slot) <= deadline);
+    let mut oldest = latest;
+    for _ in 1..limit {
+        match job.schedule.previous_before(oldest) {
+            Some(slot) if slot >= first && in_time(slot) => oldest = slot,
+            _ => break,
+        }
+    }
+    Decision::Claim { slot: Slot(oldest), skipped: left_behind(job, first, oldest, now) }
+}
+
+/// The slots from `first` on that are passed over for the one at `claimed`.
+fn left_behind(job: &Job, first: UnixMillis, claimed: UnixMillis, now: UnixMillis) -> Vec<Skipped> {
+    let schedule = &job.schedule;
+    let Some(last) = schedule.previous_before(claimed).filter(|last| *last >= first) else {
+        return Vec::new();
     };
-    Decision::Claim { slot: Slot(latest), skipped }
+    // Only a backlog has a reason for each end: of `Latest`, what is passed over was missed.
+    let late = match (job.missed, job.starting_deadline) {
+        (MissedRuns::All(_), Some(deadline)) => schedule.previous_before(now - deadline),
+        _ => None,
+    };
+    let Some(late) = late.filter(|late| *late >= first).map(|late| late.min(last)) else {
+        return vec![stretch(schedule, first, last, SkipReason::Missed)];
+    };
+    let mut skipped = vec![stretch(schedule, first, late, SkipReason::Deadline)];
+    if let Some(next) = schedule.next_after(late).filter(|next| *next <= last) {
+        skipped.push(stretch(schedule, next, last, SkipReason::Missed));
+    }
+    skipped
 }
 
 /// What a former timetable owed between the cursor and now. The instant of the edit is not known, so a stretch can
@@ -152,6 +185,8 @@ fn stretch(schedule: &Schedule, from: UnixMillis, to: UnixMillis, reason: SkipRe
     Skipped { from: Slot(from), to: Slot(to), count, reason }
 }
 
+#[cfg(test)]
+mod backlog;
 #[cfg(test)]
 mod kubernetes;
 #[cfg(test)]

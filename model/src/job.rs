@@ -4,6 +4,7 @@
 //! checked form: it can only be built from a valid spec, and everything else in the project works with it.
 mod check;
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ use crate::schedule::{Dialect, Schedule, ScheduleError, TimeZone, ZoneError};
 pub const MAX_COMMAND_BYTES: usize = 128_000;
 /// The highest `output.limitBytes`: 64 MiB.
 pub const MAX_OUTPUT_BYTES: u64 = 64 << 20;
+/// The highest `missedRunLimit`: one decision about a job looks at that many slots.
+pub const MAX_MISSED_RUNS: u32 = 1000;
 /// The most that the environment of a job may hold, names and values together.
 pub const MAX_ENV_BYTES: usize = 256 << 10;
 
@@ -39,6 +42,19 @@ pub enum MissedRunPolicy {
     Latest,
     /// None runs that is late by more than [`crate::decide::LATE_IS_MISSED`].
     Skip,
+    /// Each of them runs, the oldest first, up to `missedRunLimit` of them.
+    All,
+}
+
+/// [`MissedRunPolicy`], checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MissedRuns {
+    /// As there.
+    Latest,
+    /// As there.
+    Skip,
+    /// Slots wait until they can run; of more than this many that wait, the oldest are skipped, reason `Missed`.
+    All(NonZeroU32),
 }
 
 /// What one run executes.
@@ -126,6 +142,9 @@ pub struct JobSpec {
     /// What happens to slots that nothing could run.
     #[serde(default)]
     pub missed_run_policy: MissedRunPolicy,
+    /// How many of them may run with `All`; given with it alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missed_run_limit: Option<u32>,
     /// How many records of succeeded runs are kept.
     #[serde(default = "hundred")]
     pub successful_runs_history_limit: u32,
@@ -256,7 +275,7 @@ pub struct Job {
     /// What happens when an earlier run has not ended.
     pub concurrency: ConcurrencyPolicy,
     /// What happens to slots that nothing could run.
-    pub missed: MissedRunPolicy,
+    pub missed: MissedRuns,
     /// How long after its slot a run may still start; for ever when absent.
     pub starting_deadline: Option<Duration>,
     /// What a run executes.
@@ -301,6 +320,7 @@ impl Job {
             concurrency_policy,
             starting_deadline_seconds,
             missed_run_policy,
+            missed_run_limit,
             successful_runs_history_limit,
             failed_runs_history_limit,
             template,
@@ -352,7 +372,7 @@ impl Job {
             schedule,
             suspend,
             concurrency: concurrency_policy,
-            missed: missed_run_policy,
+            missed: check::missed_runs(missed_run_policy, missed_run_limit)?,
             starting_deadline: starting_deadline_seconds.map(seconds),
             command,
             working_dir: working_dir.map(Into::into),
@@ -383,7 +403,7 @@ impl Job {
             schedule,
             suspend: false,
             concurrency: ConcurrencyPolicy::default(),
-            missed: MissedRunPolicy::default(),
+            missed: MissedRuns::Latest,
             starting_deadline: None,
             command,
             working_dir: None,

@@ -9,7 +9,7 @@ use thiserror::Error;
 use crate::JobName;
 use crate::job::{Job, JobError, JobSpec, Owner};
 use crate::record::RunRecord;
-use crate::schedule::TimeZone;
+use crate::schedule::{Dialect, Schedule, TimeZone};
 
 /// The largest value that is read as a job. etcd refuses requests beyond 1.5 MiB by default.
 pub const MAX_VALUE_BYTES: usize = 1 << 20;
@@ -154,6 +154,26 @@ impl From<&RunRecord> for LegacyLog {
     }
 }
 
+/// A legacy expression in the dialect of resources: 6 fields, which end with the year, get their second; the others stay
+/// as they are. Where that would not mean the same, the seven fields that do.
+pub fn in_standard_dialect(expression: &str, zone: TimeZone, name: &JobName) -> Result<String, JobError> {
+    let legacy = Schedule::parse(expression, Dialect::Legacy, zone, name).map_err(JobError::Schedule)?;
+    let mut words: Vec<&str> = expression.split_ascii_whitespace().collect();
+    if words.len() == 6 {
+        words.insert(0, "0");
+    }
+    let text = words.join(" ");
+    let means = legacy.legacy_text();
+    let same = |standard: Schedule| means.is_some() && standard.legacy_text() == means;
+    if Schedule::parse(&text, Dialect::Standard, zone, name).is_ok_and(same) {
+        return Ok(text);
+    }
+    means.ok_or_else(|| JobError::Field {
+        field: "schedule".to_owned(),
+        message: "the expression is too long when its fields are written out; write fewer values".to_owned(),
+    })
+}
+
 /// The answer of every legacy call: HTTP 200 in any case, `errno` 0 or -1.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer<T> {
@@ -180,4 +200,27 @@ impl<T> Answer<T> {
 /// The replaced system's decoder leaves a field empty that is null.
 fn null_is_empty<'de, D: serde::Deserializer<'de>>(text: D) -> Result<String, D::Error> {
     Ok(Option::deserialize(text)?.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_legacy_expression_reads_the_same_in_the_other_dialect() {
+        let name = JobName::new("a").unwrap();
+        for (legacy, standard) in [
+            ("0 3 * * *", "0 3 * * *"),
+            ("  */5\t* * * MON-FRI ", "*/5 * * * MON-FRI"),
+            ("0 12 * * MON 2099", "0 0 12 * * MON 2099"),
+            ("*/10 * * * * * *", "*/10 * * * * * *"),
+            ("30 2 * * 5L", "30 2 * * 5L"),
+            ("@daily", "@daily"),
+        ] {
+            assert_eq!(in_standard_dialect(legacy, TimeZone::UTC, &name).unwrap(), standard, "{legacy}");
+        }
+        for wrong in ["@midnight", "H * * * *", "* * * *", "0 0 31 2 *"] {
+            assert!(in_standard_dialect(wrong, TimeZone::UTC, &name).is_err(), "{wrong}");
+        }
+    }
 }

@@ -5,7 +5,7 @@
 
 mod apply;
 mod show;
-mod sources;
+pub(crate) mod sources;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -149,7 +149,7 @@ async fn end(
 }
 
 /// The machine's own zone: what jobs in the legacy form are read in, and what times are printed in.
-fn local_zone() -> TimeZone {
+pub(crate) fn local_zone() -> TimeZone {
     let name = iana_time_zone::get_timezone().unwrap_or_default();
     TimeZone::parse(&name).unwrap_or(TimeZone::UTC)
 }

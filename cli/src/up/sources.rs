@@ -53,6 +53,18 @@ pub(crate) fn find(paths: &[PathBuf]) -> Result<Sources, UsageError> {
     Ok(sources)
 }
 
+/// A file, or standard input for `-`, as people named it and its text. A path that can't be read is a mistake in the
+/// arguments.
+pub(crate) fn text(path: &Path) -> Result<(String, String), UsageError> {
+    let source = if path.as_os_str() == "-" {
+        Source { shown: "standard input".to_owned(), id: "-".to_owned() }
+    } else {
+        source(path)?
+    };
+    let text = source.read().map_err(|why| UsageError(format!("{}: {why}", source.shown)))?;
+    Ok((source.shown, text))
+}
+
 fn files(path: &Path) -> Result<Vec<Source>, UsageError> {
     let shown = path.display();
     if !path.is_dir() {

@@ -6,6 +6,7 @@
 //! place in the file. JSON is read as the YAML it is. Not here: opening files, and what becomes of a job.
 
 mod check;
+mod foreign;
 mod metadata;
 mod object;
 mod split;
@@ -16,6 +17,8 @@ use std::fmt;
 use model::job::{Job, JobSpec};
 
 use tree::Place;
+
+pub use foreign::{Object, objects};
 
 /// The longest document that is read, in bytes. An API server takes objects of about the same size.
 pub const MAX_DOCUMENT_BYTES: usize = 1 << 20;

@@ -189,6 +189,10 @@ fn judge(
 
 /// Whether a mistake that was reported before is the likely cause of one in `field`.
 fn explains(problem: &Problem, field: &str) -> bool {
+    // The limit is missing because it was refused and left out.
+    if field == "spec.missedRunPolicy" && problem.field == "spec.missedRunLimit" {
+        return true;
+    }
     if field != "spec.template" {
         return problem.field == field || field.starts_with(&format!("{}.", problem.field));
     }
@@ -250,6 +254,10 @@ fn take_out(spec: &mut JobSpec, field: &str) -> bool {
         "schedule" => "@daily".clone_into(&mut spec.schedule),
         "timeZone" => "UTC".clone_into(&mut spec.time_zone),
         "startingDeadlineSeconds" => spec.starting_deadline_seconds = None,
+        "missedRunPolicy" | "missedRunLimit" => {
+            spec.missed_run_policy = model::job::MissedRunPolicy::default();
+            spec.missed_run_limit = None;
+        }
         "template.activeDeadlineSeconds" => template.active_deadline_seconds = None,
         "template.workingDir" => template.working_dir = None,
         "template.output.limitBytes" => template.output = model::job::OutputLimit::default(),

@@ -3,14 +3,14 @@
 
 use model::job::{JobError, JobSpec};
 use model::keys::Key;
-use model::legacy::{JobValue, LegacyJob, MAX_VALUE_BYTES};
+use model::legacy::{JobValue, LegacyJob, MAX_VALUE_BYTES, in_standard_dialect};
 use model::run::Revision;
 use model::values::LockValue;
 use model::{Job, JobName, TimeZone};
 use serde_json::json;
 use store::{KeyValue, RunLog, Tree, Txn, protocol};
 
-use super::{ChangeError, check, translated};
+use super::{ChangeError, check};
 use crate::app::App;
 
 impl<T: Tree, L: RunLog> App<T, L> {
@@ -85,7 +85,7 @@ fn changed(
         return Ok(JobValue::of_legacy(wanted));
     };
     if wanted.cron_expr != shown.cron_expr {
-        spec.schedule = translated(&wanted.cron_expr, zone, name).map_err(ChangeError::Job)?;
+        spec.schedule = in_standard_dialect(&wanted.cron_expr, zone, name).map_err(ChangeError::Job)?;
     }
     if wanted.command != shown.command {
         spec.template.command = Some(wanted.command);
@@ -98,7 +98,7 @@ fn changed(
 /// The job in full that a job of the legacy form means.
 fn spec(name: &JobName, legacy: &LegacyJob, zone: TimeZone) -> Result<JobSpec, ChangeError> {
     check(name, legacy, zone)?;
-    let schedule = translated(&legacy.cron_expr, zone, name).map_err(ChangeError::Job)?;
+    let schedule = in_standard_dialect(&legacy.cron_expr, zone, name).map_err(ChangeError::Job)?;
     let spec =
         json!({ "schedule": schedule, "timeZone": zone.name(), "template": { "command": legacy.command } });
     serde_json::from_value(spec).map_err(|why| {

@@ -10,13 +10,13 @@ use crds::{ConvertError, NodeCronJob};
 use kube::ResourceExt;
 use model::job::Owner;
 use model::keys::Key;
-use model::legacy::{JobValue, LegacyJob};
+use model::legacy::{JobValue, LegacyJob, in_standard_dialect};
 use model::{Job, JobName};
 use serde_json::{Value, json};
 use store::{KeyValue, RunLog, Tree};
 use tokio::time::{Instant, sleep};
 
-use super::{ChangeError, check, read_owner, shown, translated};
+use super::{ChangeError, check, read_owner, shown};
 use crate::app::App;
 use crate::resources::{ClusterError, Resources};
 
@@ -37,7 +37,8 @@ impl<T: Tree, L: RunLog> App<T, L> {
         let listed = listed.or_else(|| as_listed(resource)).unwrap_or_default();
         let (mut edited, mut patch) = (resource.clone(), json!({}));
         if wanted.cron_expr != listed.cron_expr {
-            let schedule = translated(&wanted.cron_expr, self.zone, name).map_err(ChangeError::Job)?;
+            let schedule =
+                in_standard_dialect(&wanted.cron_expr, self.zone, name).map_err(ChangeError::Job)?;
             patch["schedule"] = schedule.clone().into();
             edited.spec.schedule = schedule;
         }
@@ -65,7 +66,7 @@ impl<T: Tree, L: RunLog> App<T, L> {
         if name.as_str().contains('/') {
             return Err(ChangeError::NoResource(name.clone()));
         }
-        let schedule = translated(&wanted.cron_expr, self.zone, name).map_err(ChangeError::Job)?;
+        let schedule = in_standard_dialect(&wanted.cron_expr, self.zone, name).map_err(ChangeError::Job)?;
         let made = self.resources()?.create(name, &schedule, self.zone.name(), &wanted.command).await;
         let Some(made) = again(made)? else { return Ok(false) };
         self.until_shown(name, &made).await?;

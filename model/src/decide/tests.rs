@@ -1,22 +1,22 @@
 //! Named cases of the scheduling rules. Times are seconds of 2026-01-01 UTC; the job is due each minute.
 
 use super::*;
-use crate::job::{ConcurrencyPolicy, JobSpec, RunTemplate};
+use crate::job::{ConcurrencyPolicy, JobSpec, MissedRunPolicy, RunTemplate};
 use crate::schedule::Dialect;
 
-const LEAD: Duration = Duration::from_millis(250);
+pub(super) const LEAD: Duration = Duration::from_millis(250);
 /// 2026-01-01T00:00:00Z.
 const DAY: i64 = 1_767_225_600_000;
 
-fn at(seconds: i64) -> UnixMillis {
+pub(super) fn at(seconds: i64) -> UnixMillis {
     UnixMillis(DAY + seconds * 1000)
 }
 
-fn slot(seconds: i64) -> Slot {
+pub(super) fn slot(seconds: i64) -> Slot {
     Slot(at(seconds))
 }
 
-fn job(edit: impl FnOnce(&mut JobSpec)) -> Job {
+pub(super) fn job(edit: impl FnOnce(&mut JobSpec)) -> Job {
     let mut spec: JobSpec =
         serde_json::from_value(serde_json::json!({"schedule": "* * * * *", "template": {}})).unwrap();
     spec.template = RunTemplate { command: Some("true".to_owned()), ..spec.template };
@@ -25,16 +25,16 @@ fn job(edit: impl FnOnce(&mut JobSpec)) -> Job {
 }
 
 /// Decides about a job whose cursor is at `cursor` and up to date.
-fn decided(job: &Job, cursor: i64, now: UnixMillis, busy: bool) -> Decision {
+pub(super) fn decided(job: &Job, cursor: i64, now: UnixMillis, busy: bool) -> Decision {
     let cursor = SeenCursor { slot: slot(cursor), job: Revision(5), armed_for: None };
     decide(now, LEAD, job, &Seen { created: Revision(5), cursor: Some(cursor), busy })
 }
 
-fn claim(seconds: i64) -> Decision {
+pub(super) fn claim(seconds: i64) -> Decision {
     Decision::Claim { slot: slot(seconds), skipped: Vec::new() }
 }
 
-fn stretch_of(from: i64, to: i64, count: Option<u32>, reason: SkipReason) -> Vec<Skipped> {
+pub(super) fn stretch_of(from: i64, to: i64, count: Option<u32>, reason: SkipReason) -> Vec<Skipped> {
     vec![Skipped { from: slot(from), to: slot(to), count, reason }]
 }
 
@@ -170,7 +170,7 @@ fn armed_for(former: &Timetable) -> Decision {
     decide(at(600), LEAD, &job(|_| {}), &Seen { created: Revision(5), cursor: Some(cursor), busy: false })
 }
 
-fn timetable(schedule: &str, suspended: bool) -> Timetable {
+pub(super) fn timetable(schedule: &str, suspended: bool) -> Timetable {
     Timetable { schedule: schedule.to_owned(), dialect: Dialect::Standard, zone: "UTC".to_owned(), suspended }
 }
 

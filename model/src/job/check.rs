@@ -1,9 +1,12 @@
-//! The rules for what a run executes.
+//! The rules of fields that need more than a line.
 
 use std::collections::HashSet;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use super::{Command, EnvVar, JobError, MAX_COMMAND_BYTES, MAX_ENV_BYTES};
+use super::{
+    Command, EnvVar, JobError, MAX_COMMAND_BYTES, MAX_ENV_BYTES, MAX_MISSED_RUNS, MissedRunPolicy, MissedRuns,
+};
 
 pub(super) fn command(
     command: Option<String>,
@@ -62,6 +65,28 @@ pub(super) fn command(
                 no_nul(&format!("template.exec[{i}]"), word)?;
             }
             Ok(Command::Exec(exec.into()))
+        }
+    }
+}
+
+pub(super) fn missed_runs(policy: MissedRunPolicy, limit: Option<u32>) -> Result<MissedRuns, JobError> {
+    match (policy, limit) {
+        (MissedRunPolicy::Latest, None) => Ok(MissedRuns::Latest),
+        (MissedRunPolicy::Skip, None) => Ok(MissedRuns::Skip),
+        (MissedRunPolicy::Latest | MissedRunPolicy::Skip, Some(_)) => Err(JobError::at(
+            "missedRunLimit",
+            "missedRunLimit is given without missedRunPolicy: All; remove it, or write missedRunPolicy: All",
+        )),
+        (MissedRunPolicy::All, None) => Err(JobError::at(
+            "missedRunPolicy",
+            "missedRunPolicy: All needs a limit; write missedRunLimit, such as 10, beside it",
+        )),
+        (MissedRunPolicy::All, Some(limit)) => {
+            let known = NonZeroU32::new(limit).filter(|limit| limit.get() <= MAX_MISSED_RUNS);
+            known.map(MissedRuns::All).ok_or_else(|| {
+                let message = format!("missedRunLimit must be 1 to {MAX_MISSED_RUNS}, not {limit}");
+                JobError::at("missedRunLimit", message)
+            })
         }
     }
 }

@@ -106,6 +106,44 @@ async fn after_a_time_away_the_latest_missed_slot_runs_once() {
 }
 
 #[tokio::test]
+async fn after_a_time_away_all_runs_each_missed_slot_in_order_up_to_the_limit() {
+    let world = World::new();
+    let cursor = was_away(&world, json!({"missedRunPolicy": "All", "missedRunLimit": 4})).await;
+    let worker = world.worker().await;
+    let records = world.records_until("a", |records| records.len() >= 4).await;
+    let skipped = world.skipped("a").await;
+    stop(worker).await;
+    // Ten minutes passed, or eleven by now: what is beyond the limit is one stretch, and the rest follows it.
+    let [skipped] = &skipped[..] else { panic!("{skipped:?}") };
+    let passed = u32::try_from((skipped.skipped.to.0.0 - cursor.0.0) / 60_000).unwrap();
+    assert_eq!((skipped.skipped.reason, skipped.skipped.count), (SkipReason::Missed, Some(passed)));
+    assert_eq!(skipped.skipped.from.0.0, cursor.0.0 + 60_000);
+    assert!(passed >= 6, "{skipped:?}");
+    for (after, record) in (1..).zip(&records) {
+        assert_eq!(record.slot.0.0, skipped.skipped.to.0.0 + after * 60_000);
+        assert_eq!(record.outcome, Outcome::Succeeded, "{record:?}");
+    }
+    for pair in records.windows(2) {
+        assert!(pair[1].started >= Some(pair[0].ended), "Forbid holds while it catches up: {pair:?}");
+    }
+}
+
+#[tokio::test]
+async fn with_all_a_slot_that_comes_while_a_run_lasts_waits_for_its_end() {
+    let world = World::new();
+    let worker = world.worker().await;
+    world.job("a", "sleep 1.6", json!({"missedRunPolicy": "All", "missedRunLimit": 2})).await;
+    let records = world.records_until("a", |records| records.len() >= 5).await;
+    let skipped = world.skipped("a").await;
+    stop(worker).await;
+    // The next one waits, so it is not skipped; later there are more than two, of which the oldest are left out.
+    assert_eq!(records[1].slot.0.0, records[0].slot.0.0 + 1000);
+    assert!(records[1].started >= Some(records[0].ended), "{records:?}");
+    assert!(!skipped.is_empty());
+    assert!(skipped.iter().all(|skip| skip.skipped.reason == SkipReason::Missed), "{skipped:?}");
+}
+
+#[tokio::test]
 async fn a_deadline_that_passed_while_away_skips() {
     let world = World::new();
     let cursor = was_away(&world, json!({"schedule": "0 */5 * * * *", "startingDeadlineSeconds": 1})).await;
