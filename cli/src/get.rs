@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::names::{Partly, unknown};
 use crate::output::Format;
 use crate::target::{Jobs, TargetArgs};
-use crate::terminal::{age, ago, print, table};
+use crate::terminal::{age, print, table};
 use crate::view::{Job, State};
 
 /// How much of a command and of its description a wide table shows, in characters.
@@ -88,6 +88,9 @@ fn as_table(jobs: &[Job], wide: bool, now: UnixMillis) -> String {
 fn row(job: &Job, wide: bool, now: UnixMillis) -> Vec<String> {
     let dash = || "-".to_owned();
     let next = job.next.as_deref().and_then(|next| next.parse::<UnixMillis>().ok());
+    // The status tells of ended runs and skipped slots alone.
+    let slots = job.active.iter().map(|run| &run.slot).chain(&job.status.last_schedule_time);
+    let last = slots.filter_map(|slot| slot.parse::<UnixMillis>().ok()).max();
     let state = match job.state {
         State::Idle => "Idle",
         State::Running => "Running",
@@ -100,7 +103,7 @@ fn row(job: &Job, wide: bool, now: UnixMillis) -> Vec<String> {
         job.schedule.as_ref().map_or_else(dash, |schedule| schedule.time_zone.clone()),
         job.suspended.to_string(),
         job.active_count.to_string(),
-        ago(job.status.last_schedule_time.as_deref(), now),
+        last.map_or_else(dash, |last| age(now.since(last))),
         job.status.last_outcome.clone().unwrap_or_else(dash),
         next.map_or_else(dash, |next| format!("in {}", age(next.since(now)))),
         state.to_owned(),

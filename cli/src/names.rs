@@ -32,8 +32,12 @@ fn near<'a>(name: &str, known: &'a [String]) -> Vec<&'a str> {
         .iter()
         .filter_map(|known| {
             let whole = strsim::damerau_levenshtein(&wanted.0, &known.to_lowercase());
-            let part = strsim::damerau_levenshtein(&wanted.1, &last(known));
-            let distance = whole.min(part);
+            let part = last(known);
+            // Of a longer name the beginning may be all that was written.
+            let beginning: String = part.chars().take(wanted.1.chars().count()).collect();
+            let distance = strsim::damerau_levenshtein(&wanted.1, &part)
+                .min(strsim::damerau_levenshtein(&wanted.1, &beginning))
+                .min(whole);
             (distance <= limit(&wanted.1)).then_some((distance, known.as_str()))
         })
         .collect();
@@ -52,6 +56,7 @@ mod tests {
             ("helo", "there is no job helo; did you mean default/hello?"),
             ("default/failrue", "there is no job default/failrue; did you mean default/failure?"),
             ("rotate", "there is no job rotate; did you mean ops/Rotate?"),
+            ("hel", "there is no job hel; did you mean default/hello?"),
             ("backup", "there is no job backup; `cronctl get` lists those there are"),
             ("\x1b[2J", "there is no job \u{241b}[2J; `cronctl get` lists those there are"),
         ] {

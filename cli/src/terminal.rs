@@ -4,8 +4,6 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::time::Duration;
 
-use model::UnixMillis;
-
 /// The text with control characters shown as U+FFFD or, for the common ones, as a picture of themselves.
 pub(crate) fn visible(text: &str) -> String {
     let picture = |c: char| match u32::from(c) {
@@ -36,12 +34,6 @@ pub(crate) fn age(duration: Duration) -> String {
         7200..172_800 => format!("{}h", seconds / 3600),
         _ => format!("{}d", seconds / 86_400),
     }
-}
-
-/// How long ago a time was that a server wrote; a dash where there is none.
-pub(crate) fn ago(time: Option<&str>, now: UnixMillis) -> String {
-    let time = time.and_then(|time| time.parse().ok());
-    time.map_or_else(|| "-".to_owned(), |time| age(now.since(time)))
 }
 
 /// Rows below a heading, in columns as wide as they need. Every cell is made [`visible`].

@@ -10,6 +10,7 @@
 //! Not here: what is tested. That is beside each room, and for the whole system in `e2e/tests`.
 
 mod controller;
+mod cronctl;
 mod etcd;
 mod http;
 mod kube;
@@ -24,13 +25,15 @@ mod tools;
 mod worker;
 
 pub use controller::{Controller, ControllerOptions};
+pub use cronctl::cronctl;
 pub use etcd::{Etcd, EtcdOptions};
 pub use kube::KubeApi;
 pub use kube_keys::KubeKeys;
 pub use legacy::LegacyWorker;
 pub use master::{Answer, Master, MasterOptions, encode};
 pub use mongo::{Mongo, MongoOptions};
-pub use process::{Process, free_port, until};
+pub use process::{Process, free_port, keep_components_apart, until};
+pub use programs::use_programs_of;
 pub use records::{documents, insert_documents};
 pub use tools::tool;
 pub use worker::{Worker, WorkerOptions, children, is_alive, peak_memory};
