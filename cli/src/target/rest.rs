@@ -99,6 +99,8 @@ impl Remote {
         config.connect_timeout = Some(Duration::from_secs(5));
         config.read_timeout = Some(Duration::from_mins(1));
         config.write_timeout = Some(Duration::from_mins(1));
+        // A refusal is to be read now; `logs -f` tries again by itself.
+        config.default_retry = false;
         let client = kube::Client::try_from(config).map_err(|_| wrong())?;
         let login = login.map(|(user, password)| {
             format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")))

@@ -97,7 +97,7 @@ fn jobs_of_a_running_up_are_listed_read_killed_and_suspended_through_it() {
     assert_eq!((said.as_str(), status), ("", 0));
     let (json, ..) = on(&data, &["get", "-n", "ops", "yearly", "-o", "json"]);
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(json["jobs"][0]["schedule"]["description"], "At 00:00 on 1 January, UTC");
+    assert_eq!(json["jobs"][0]["schedule"]["description"], "At 00:00 on the 1st of January, UTC");
     assert_eq!(json["jobs"][0]["activeCount"], 0);
 
     // history and logs

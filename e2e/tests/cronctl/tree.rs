@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
-use e2e::{Etcd, Master, MasterOptions, Mongo, Worker, WorkerOptions};
+use e2e::{Etcd, Master, MasterOptions, Mongo, Worker, WorkerOptions, until};
 
 use crate::world::Place;
 
@@ -57,7 +57,13 @@ fn jobs_are_seen_and_steered_in_the_tree_and_through_a_master_alike() {
     }
     let _worker = Worker::start(WorkerOptions::new(&etcd, &mongo, "node-1"));
     put(&etcd, "tick", "echo a tick", "* * * * * * *");
-    put(&etcd, "ops/long", "echo begun; sleep 600", "* * * * * * *");
+    // It may be claimed before its slot, and then has written nothing yet.
+    let begun = folder.path().join("begun");
+    put(&etcd, "ops/long", &format!("echo begun; touch {}; sleep 600", begun.display()), "* * * * * * *");
+    let until_begun = || {
+        until("the long run to begin", || begun.exists().then_some(()));
+        fs::remove_file(&begun).expect("it is there");
+    };
     put(&etcd, "odd\u{1b}[2J", "true", "0 0 1 1 *");
     etcd.ctl(&["put", "/cron/jobs/broken", "no JSON"]);
 
@@ -67,13 +73,15 @@ fn jobs_are_seen_and_steered_in_the_tree_and_through_a_master_alike() {
         });
         assert_eq!(table.row("broken").last(), Some(&"Invalid"), "{table:?}");
         assert!(!table.printed.contains('\u{1b}'), "a name steers no terminal: {table:?}");
-        assert_eq!(place.ok(&["logs", "tick"]), "a tick\n");
+        // A record reaches the log a moment after the tree tells of its end.
+        place.until(&["logs", "tick"], |logs| logs.printed == "a tick\n" && logs.status == 0);
         let long = place.run(&["get", "-n", "ops", "-o", "json"]).json();
         assert_eq!(long["jobs"].as_array().map(Vec::len), Some(1), "{long}");
         assert_eq!(
             (&long["jobs"][0]["name"], &long["jobs"][0]["active"][0]["node"]),
             (&"ops/long".into(), &"node-1".into())
         );
+        until_begun();
         let killed = place.ok(&["kill", "-n", "ops", "long"]);
         assert!(killed.starts_with("ops/long: 1 run asked to end\n"), "{killed}");
         let run = killed.split_whitespace().find(|word| word.len() == 30).expect("a run id").to_owned();
@@ -99,6 +107,7 @@ fn jobs_are_seen_and_steered_in_the_tree_and_through_a_master_alike() {
     }
     following.kill().expect("it can be killed");
     following.wait().expect("it can be waited for");
+    until_begun();
     let running =
         tree.until(&["get", "ops/long", "-o", "json"], |job| job.json()["jobs"][0]["activeCount"] == 1);
     let run = running.json()["jobs"][0]["active"][0]["run"].as_str().expect("a run").to_owned();
