@@ -46,8 +46,7 @@ async fn kill(session: &Session, arguments: &Arguments) -> anyhow::Result<String
     session.kill(&job.name).await?;
     let count = if job.active_count == 1 { "1 run".to_owned() } else { format!("{} runs", job.active_count) };
     let mut said = format!("{}: {count} asked to end\n", visible(&job.name));
-    for run in &job.active {
-        said += &format!("  {} on {}\n", visible(&run.run), visible(&run.node));
-    }
+    let runs = job.active.iter().map(|run| format!("  {} on {}\n", visible(&run.run), visible(&run.node)));
+    said.extend(runs);
     Ok(said)
 }

@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use model::UnixMillis;
 
 use crate::history::{Named, named};
 use crate::target::{Rest, RestError, Session, TargetArgs};
@@ -180,7 +181,7 @@ async fn look(
         }
         skip += PAGE;
     }
-    new.sort_by(|one, other| one.ended.parse::<model::UnixMillis>().ok().cmp(&other.ended.parse().ok()));
+    new.sort_by_key(|run| run.ended.parse::<UnixMillis>().ok());
     if shown.len() + new.len() > 2 * KNOWN {
         // Ids begin with the slot, so these are the oldest.
         let mut ids: Vec<_> = shown.drain().collect();
@@ -236,15 +237,17 @@ async fn show(session: &Session, run: &Run, arguments: &Arguments) -> anyhow::Re
 /// Which run it was, and how it ended.
 fn said(run: &Run) -> String {
     let started = run.started.as_deref().and_then(|time| time.parse().ok());
-    let ended: Option<model::UnixMillis> = run.ended.parse().ok();
-    let mut said = format!("slot {} on {}: {}", run.slot, visible(&run.node), run.outcome);
-    if let (Some(started), Some(ended)) = (started, ended) {
-        said += &format!(" after {}", lasted(ended.since(started)));
-    }
-    if !run.message.is_empty() {
-        said += &format!(": {}", visible(&run.message));
-    }
-    said + &format!(" (run {})", visible(&run.run))
+    let ended: Option<UnixMillis> = run.ended.parse().ok();
+    let took = ended.zip(started).map(|(ended, started)| format!(" after {}", lasted(ended.since(started))));
+    let why = if run.message.is_empty() { String::new() } else { format!(": {}", visible(&run.message)) };
+    format!(
+        "slot {} on {}: {}{}{why} (run {})",
+        run.slot,
+        visible(&run.node),
+        run.outcome,
+        took.unwrap_or_default(),
+        visible(&run.run)
+    )
 }
 
 /// The last lines of a text; a line break at its end ends the last of them.

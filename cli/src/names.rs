@@ -13,14 +13,13 @@ pub(crate) struct Partly(pub(crate) usize);
 /// What to say of a name that no job has.
 pub(crate) fn unknown(name: &str, known: &[String]) -> String {
     let near = near(name, known);
-    let mut text = format!("there is no job {}", visible(name));
-    if near.is_empty() {
-        text += "; `cronctl get` lists those there are";
+    let hint = if near.is_empty() {
+        "`cronctl get` lists those there are".to_owned()
     } else {
         let near: Vec<String> = near.into_iter().map(visible).collect();
-        text += &format!("; did you mean {}?", near.join(" or "));
-    }
-    text
+        format!("did you mean {}?", near.join(" or "))
+    };
+    format!("there is no job {}; {hint}", visible(name))
 }
 
 /// The known names that differ by little, with or without their namespace, nearest first.

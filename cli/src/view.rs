@@ -100,6 +100,7 @@ pub(crate) struct Skipped {
 /// An ended attempt of a run.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the master calls it so")]
 pub(crate) struct Run {
     pub(crate) run: String,
     pub(crate) attempt: u32,

@@ -106,11 +106,13 @@ mod tests {
         target: TargetArgs,
     }
 
+    /// A command line, the environment, and what they mean.
+    type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], Result<Choice, &'a str>);
+
     #[test]
     fn what_is_written_beats_the_environment_and_two_are_refused() {
         let tree = [("ETCD_ENDPOINTS", "http://a:1,http://b:1")];
         let both = [("ETCD_ENDPOINTS", "http://a:1"), ("CRONTAB_MASTER", "http://m/")];
-        type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], Result<Choice, &'a str>);
         let cases: &[Case<'_>] = &[
             (&[], &[], Ok(Choice::Cluster)),
             (&["--data", "d"], &[], Ok(Choice::Folder("d".into()))),

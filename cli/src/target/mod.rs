@@ -71,7 +71,7 @@ impl TargetArgs {
     pub(crate) async fn open(&self) -> anyhow::Result<Target> {
         Ok(match choice::choose(self)? {
             Choice::Folder(folder) => Target::Rest(Rest::folder(folder)?),
-            Choice::Master(url) => Target::Rest(Rest::master(url, self.credentials()?)?),
+            Choice::Master(url) => Target::Rest(Rest::master(&url, self.credentials()?)?),
             Choice::Tree => Target::Rest(tree::open(self)?),
             Choice::Cluster => {
                 let cluster = Cluster::open(self.context.clone(), self.namespace.clone()).await;

@@ -12,7 +12,7 @@ use base64::prelude::BASE64_STANDARD;
 use master::Master;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::json;
 use store::embedded::Embedded;
 use thiserror::Error;
@@ -110,8 +110,8 @@ impl Remote {
 }
 
 impl Rest {
-    pub(super) fn master(url: String, login: Option<(String, String)>) -> Result<Self, UsageError> {
-        Remote::new(&url, login).map(|remote| Self(Place::Master(remote)))
+    pub(super) fn master(url: &str, login: Option<(String, String)>) -> Result<Self, UsageError> {
+        Remote::new(url, login).map(|remote| Self(Place::Master(remote)))
     }
 
     pub(super) fn tree(router: Router, has_log: bool) -> Self {
@@ -151,6 +151,17 @@ impl Rest {
             }
         }
     }
+}
+
+/// A master's answer to what it does not do.
+#[derive(Deserialize)]
+struct Refusal {
+    error: Reason,
+}
+
+#[derive(Deserialize)]
+struct Reason {
+    message: String,
 }
 
 /// Some requests to one master.
@@ -195,11 +206,16 @@ impl Session {
         let mut all = Vec::new();
         let mut after: Option<String> = None;
         loop {
-            let mut target = format!("/api/v1/jobs?limit={PAGE_JOBS}&search={}", encode(search));
-            if let Some(after) = &after {
-                target += &format!("&after={}", encode(after));
-            }
-            let page: Page = self.get(&target).await?;
+            let begin = after.as_deref().map(|after| format!("&after={}", encode(after))).unwrap_or_default();
+            let target = format!("/api/v1/jobs?limit={PAGE_JOBS}&search={}{begin}", encode(search));
+            let page: Page = match self.get(&target).await {
+                // It waits for its first listing, and does not say what keeps it from that. Another call does.
+                Err(why @ RestError::Refused { status: StatusCode::SERVICE_UNAVAILABLE, .. }) => {
+                    self.get::<IgnoredAny>("/api/v1/workers").await?;
+                    return Err(why);
+                }
+                page => page?,
+            };
             all.extend(page.jobs.into_iter().map(told));
             after = page.next;
             if after.is_none() || all.len() >= most {
@@ -307,14 +323,6 @@ impl Session {
         }
         if status == StatusCode::UNAUTHORIZED {
             return Err(RestError::Login(self.shown()));
-        }
-        #[derive(Deserialize)]
-        struct Refusal {
-            error: Message,
-        }
-        #[derive(Deserialize)]
-        struct Message {
-            message: String,
         }
         match serde_json::from_slice::<Refusal>(&body) {
             Ok(refusal) => Err(RestError::Refused { status, message: refusal.error.message }),

@@ -35,9 +35,9 @@ fn resources_are_listed_and_suspended_as_kubectl_would() {
     apply(&api, "default", "hello", &spec("*/5 * * * *"));
     apply(&api, "default", "never", &spec("0 0 31 2 *"));
     apply(&api, "ops", "rotate", &spec("0 3 * * *"));
-    let mut taken = spec("0 4 * * *");
-    taken["jobName"] = "old name".into();
-    apply(&api, "default", "taken", &taken);
+    let mut named = spec("0 4 * * *");
+    named["jobName"] = "old name".into();
+    apply(&api, "default", "taken", &named);
     let pending = cluster.run(&["get", "hello"]);
     assert_eq!(pending.row("default/hello").last(), Some(&"Pending"), "{pending:?}");
 
@@ -51,11 +51,12 @@ fn resources_are_listed_and_suspended_as_kubectl_would() {
     assert!(cluster.ok(&["get", "-A"]).contains("ops/rotate"));
     assert!(cluster.ok(&["get", "-n", "ops", "rotate"]).contains("ops/rotate"));
     assert!(cluster.ok(&["get", "ops/rotate"]).contains("ops/rotate"));
-    let named = cluster.run(&["get", "old name", "taken", "-o", "json"]).json();
-    let names: Vec<&Value> = named["jobs"].as_array().expect("jobs").iter().map(|job| &job["name"]).collect();
-    assert_eq!(names, ["old name", "old name"]);
-    assert_eq!(named["jobs"][0]["owner"]["resource"]["name"], "taken");
-    assert_eq!(named["jobs"][0]["state"], "idle");
+    let taken = cluster.run(&["get", "old name", "taken", "-o", "json"]).json();
+    let listed: Vec<&Value> =
+        taken["jobs"].as_array().expect("jobs").iter().map(|job| &job["name"]).collect();
+    assert_eq!(listed, ["old name", "old name"]);
+    assert_eq!(taken["jobs"][0]["owner"]["resource"]["name"], "taken");
+    assert_eq!(taken["jobs"][0]["state"], "idle");
 
     // Suspended by an edit of the spec, which says who made it.
     let before = resource(&api, "hello");
