@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::process::{Process, free_port, until};
+use crate::process::{Process, free_port, keep_apart, until};
 use crate::{Etcd, EtcdOptions, KubeKeys, tool};
 
 /// An API server on loopback with an etcd of its own. It checks and keeps resources, and decides by RBAC who may do what.
@@ -120,6 +120,7 @@ impl KubeApi {
         command.arg("--cache-dir").arg(self.path("cache"));
         command.args(arguments).env_clear().env("KUBECONFIG", self.kubeconfig());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        keep_apart(&mut command);
         let mut child = command.spawn().expect("kubectl starts");
         let mut stdin = child.stdin.take().expect("it is piped");
         // It may have ended without reading it; what it says then tells more.

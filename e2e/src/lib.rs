@@ -11,6 +11,7 @@
 
 mod browser;
 mod controller;
+mod cronctl;
 mod etcd;
 mod http;
 mod kube;
@@ -26,14 +27,15 @@ mod worker;
 
 pub use browser::{Browser, Key, Look};
 pub use controller::{Controller, ControllerOptions};
+pub use cronctl::cronctl;
 pub use etcd::{Etcd, EtcdOptions};
 pub use kube::KubeApi;
 pub use kube_keys::KubeKeys;
 pub use legacy::LegacyWorker;
 pub use master::{Answer, Master, MasterOptions, encode};
 pub use mongo::{Mongo, MongoOptions};
-pub use process::{Process, free_port, until};
-pub use programs::{cargo, program};
+pub use process::{Process, free_port, keep_components_apart, until};
+pub use programs::{cargo, program, use_programs_of};
 pub use records::{documents, insert_documents};
 pub use tools::tool;
 pub use worker::{Worker, WorkerOptions, children, is_alive, peak_memory};

@@ -2,12 +2,30 @@
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+
+/// Whether components are kept from signals of the terminal.
+static APART: AtomicBool = AtomicBool::new(false);
+
+/// From now on Ctrl-C in a terminal reaches this process alone, and not the components that it starts: for a program that
+/// ends them itself when it is asked to. What it does not end stays.
+pub fn keep_components_apart() {
+    APART.store(true, Ordering::Relaxed);
+}
+
+/// Puts a command into a process group of its own, if components are kept apart.
+pub(crate) fn keep_apart(command: &mut Command) {
+    if APART.load(Ordering::Relaxed) {
+        command.process_group(0);
+    }
+}
 
 /// How much of a log is shown when a test fails.
 const SHOWN_BYTES: usize = 6000;
@@ -25,6 +43,7 @@ impl Process {
     pub fn start(name: &str, command: &mut Command, log: &Path) -> Self {
         let file = File::options().create(true).append(true).open(log).expect("the log file opens");
         let copy = file.try_clone().expect("a file descriptor is free");
+        keep_apart(command);
         let child = command.stdin(Stdio::null()).stdout(file).stderr(copy).spawn();
         let child = child.unwrap_or_else(|why| panic!("{name} does not start: {why}"));
         Self { name: name.to_owned(), child, log: log.to_owned() }

@@ -3,7 +3,16 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
+
+/// The folder that [`use_programs_of`] names.
+static BUILT: OnceLock<PathBuf> = OnceLock::new();
+
+/// Our programs are in this folder already, as `CRONTAB_PROGRAMS` says it too. The first call counts.
+pub fn use_programs_of(folder: PathBuf) {
+    // A second call is a mistake that changes nothing.
+    let _ = BUILT.set(folder);
+}
 
 /// The file of a program, which has its package's name. `CRONTAB_PROGRAMS` names a folder that holds it already;
 /// otherwise it is built, once in a test program.
@@ -14,11 +23,12 @@ pub fn program(name: &str) -> PathBuf {
 }
 
 fn build(name: &str) -> PathBuf {
-    if let Some(folder) = std::env::var_os("CRONTAB_PROGRAMS") {
-        let program = PathBuf::from(folder).join(name);
+    let named = || std::env::var_os("CRONTAB_PROGRAMS").map(PathBuf::from);
+    if let Some(folder) = BUILT.get().cloned().or_else(named) {
+        let program = folder.join(name);
         assert!(
             program.exists(),
-            "{} is missing; unset CRONTAB_PROGRAMS to have it built",
+            "{} is missing; build it, or unset CRONTAB_PROGRAMS to have that done",
             program.display()
         );
         return program;

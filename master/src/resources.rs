@@ -10,23 +10,28 @@ use std::time::Duration;
 
 use crds::{NodeCronJob, NodeCronJobSpec, object_name};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::config::KubeConfigOptions;
 use kube::{Client, Config, ResourceExt};
 use model::JobName;
 use serde_json::{Value, json};
 use thiserror::Error;
 use tokio::time::timeout;
 
-/// Who writes, as the API server notes it.
+/// Who writes, as the API server notes it, unless it is somebody else's command.
 const NAME: &str = "crontab-master";
 
 /// How long the API server may take for a request.
 const LONGEST: Duration = Duration::from_secs(10);
+
+/// How many resources of a list come at a time.
+const PAGE: u32 = 500;
 
 /// The resources of a cluster. Clones share their connections.
 #[derive(Clone)]
 pub struct Resources {
     client: Client,
     namespace: String,
+    writer: &'static str,
 }
 
 impl fmt::Debug for Resources {
@@ -83,13 +88,34 @@ impl Resources {
     /// The resources of the cluster that this pod is in, or that a kubeconfig names. New jobs get resources in
     /// `namespace`; by default the pod's, or the kubeconfig's. Nothing is asked yet.
     pub async fn infer(namespace: Option<String>) -> Result<Self, ClusterError> {
-        let mut config = Config::infer().await.map_err(|why| ClusterError::Unknown(why.into()))?;
+        let config = Config::infer().await.map_err(|why| ClusterError::Unknown(why.into()))?;
+        Self::of(config, namespace, NAME)
+    }
+
+    /// The resources of the cluster that a context of the kubeconfig names, or as [`Self::infer`] finds it. Changes are
+    /// noted as made by `writer`.
+    pub async fn of_context(
+        context: Option<String>,
+        namespace: Option<String>,
+        writer: &'static str,
+    ) -> Result<Self, ClusterError> {
+        let config = if let Some(context) = context {
+            let options = KubeConfigOptions { context: Some(context), ..KubeConfigOptions::default() };
+            let found = Config::from_kubeconfig(&options).await;
+            found.map_err(|why| ClusterError::Unknown(why.into()))?
+        } else {
+            Config::infer().await.map_err(|why| ClusterError::Unknown(why.into()))?
+        };
+        Self::of(config, namespace, writer)
+    }
+
+    fn of(mut config: Config, namespace: Option<String>, writer: &'static str) -> Result<Self, ClusterError> {
         config.connect_timeout = Some(Duration::from_secs(5));
         config.read_timeout = Some(LONGEST);
         config.write_timeout = Some(LONGEST);
         let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
         let client = Client::try_from(config).map_err(|why| ClusterError::Unknown(why.into()))?;
-        Ok(Self { client, namespace })
+        Ok(Self { client, namespace, writer })
     }
 
     /// Where new jobs get their resources.
@@ -103,18 +129,36 @@ impl Resources {
         bounded(self.api(&self.namespace).list(&one), "list", &self.namespace).await.map(drop)
     }
 
+    /// All resources of a namespace, or of all namespaces.
+    pub async fn list(&self, namespace: Option<&str>) -> Result<Vec<NodeCronJob>, ClusterError> {
+        let api = match namespace {
+            Some(namespace) => self.api(namespace),
+            None => Api::all(self.client.clone()),
+        };
+        let mut all = Vec::new();
+        let mut page = ListParams::default().limit(PAGE);
+        loop {
+            let found = bounded(api.list(&page), "list", namespace.unwrap_or("*")).await?;
+            all.extend(found.items);
+            match found.metadata.continue_.filter(|next| !next.is_empty()) {
+                Some(next) => page = page.continue_token(&next),
+                None => return Ok(all),
+            }
+        }
+    }
+
     /// One resource.
-    pub(crate) async fn get(&self, namespace: &str, name: &str) -> Result<Option<NodeCronJob>, ClusterError> {
+    pub async fn get(&self, namespace: &str, name: &str) -> Result<Option<NodeCronJob>, ClusterError> {
+        if !is_object_name(namespace) || !is_object_name(name) {
+            return Ok(None);
+        }
         bounded(self.api(namespace).get_opt(name), "get", namespace).await
     }
 
     /// The resource whose job has this name: `namespace/name`, or the oldest that asks for it in our namespace.
-    pub(crate) async fn find(&self, job: &JobName) -> Result<Option<NodeCronJob>, ClusterError> {
+    pub async fn find(&self, job: &JobName) -> Result<Option<NodeCronJob>, ClusterError> {
         let is_it = |resource: &NodeCronJob| crds::job_name(resource).is_ok_and(|name| name == *job);
         if let Some((namespace, name)) = job.as_str().split_once('/') {
-            if !is_object_name(namespace) || !is_object_name(name) {
-                return Ok(None);
-            }
             return Ok(self.get(namespace, name).await?.filter(is_it));
         }
         let wanted = ListParams::default().fields(&format!("spec.jobName={}", selector(job.as_str())));
@@ -143,7 +187,7 @@ impl Resources {
         let spec: NodeCronJobSpec =
             serde_json::from_value(spec).map_err(|why| ClusterError::Refused(why.to_string()))?;
         let resource = NodeCronJob::new(&object_name(job.as_str(), &[job.as_str()]), spec);
-        let parameters = PostParams { field_manager: Some(NAME.to_owned()), ..PostParams::default() };
+        let parameters = PostParams { field_manager: Some(self.writer.to_owned()), ..PostParams::default() };
         let api = self.api(&self.namespace);
         let made = bounded(api.create(&parameters, &resource), "create", &self.namespace).await?;
         if made.spec.job_name.is_none() {
@@ -154,7 +198,12 @@ impl Resources {
         Ok(made)
     }
 
-    /// Changes some fields of a resource's spec, given as a merge patch, if it is still the one that was read.
+    /// Suspends a resource or resumes it, if it is still as it was read.
+    pub async fn suspend(&self, resource: &NodeCronJob, suspend: bool) -> Result<NodeCronJob, ClusterError> {
+        self.patch(resource, json!({ "suspend": suspend })).await
+    }
+
+    /// Changes some fields of a resource's spec, given as a merge patch, if it is still as it was read.
     pub(crate) async fn patch(
         &self,
         resource: &NodeCronJob,
@@ -163,8 +212,9 @@ impl Resources {
         let namespace = resource.namespace().unwrap_or_default();
         let version = json!({ "uid": resource.uid(), "resourceVersion": resource.resource_version() });
         let patch = Patch::Merge(json!({ "metadata": version, "spec": spec }));
-        let parameters = PatchParams { field_manager: Some(NAME.to_owned()), ..PatchParams::default() }
-            .validation_strict();
+        let parameters =
+            PatchParams { field_manager: Some(self.writer.to_owned()), ..PatchParams::default() }
+                .validation_strict();
         let api = self.api(&namespace);
         bounded(api.patch(&resource.name_any(), &parameters, &patch), "patch", &namespace).await
     }

@@ -1,10 +1,11 @@
-//! Developer commands: `cargo xtask test`, `tools`, `crdgen`, `bench`.
+//! Developer commands: `cargo xtask test`, `tools`, `demo`, `crdgen`, `bench`.
 
 mod bench;
 mod chain;
 mod chartgen;
 mod child;
 mod crdgen;
+mod demo;
 mod lab;
 mod layers;
 mod results;
@@ -62,6 +63,12 @@ enum Subcommands {
         #[command(subcommand)]
         action: lab::Action,
     },
+    /// The whole chain on this machine, to try: etcd, an API server, a MongoDB server, the controller, two workers and
+    /// the page, with the jobs of examples/
+    ///
+    /// Everything is on loopback, on free ports and in temporary folders. It runs until Ctrl-C, says what to try, and
+    /// leaves nothing behind. What it needs is made first, as by `tools`.
+    Demo,
     /// The whole chain on two real nodes, as root: images, Helm chart, jobs, take-over, upgrade, uninstall
     ///
     /// Brings a lab up, and takes it away at the end. When something is not as it should be, pods, events and logs are
@@ -81,6 +88,7 @@ fn main() -> ExitCode {
             if lab { tools::fill_for_the_lab(&mut children) } else { tools::fill(&mut children) }
         }),
         Subcommands::Crdgen { check } => crdgen::run(check),
+        Subcommands::Demo => demo::run(),
         Subcommands::E2e(arguments) => {
             child::Children::new().and_then(|mut children| chain::run(&mut children, &arguments))
         }

@@ -22,6 +22,8 @@ use worker::Worker;
 use show::Printer;
 use sources::Sources;
 
+use crate::target::folder::Announced;
+
 /// How long a data folder may still be held by what a killed process left, before it counts as in use.
 const FORMER_OWNER: Duration = Duration::from_secs(5);
 
@@ -111,6 +113,9 @@ async fn run(sources: Sources, listen: SocketAddr, data: &Path, node: String) ->
         // Sent or dropped, both mean the end.
         let _ = stopped.await;
     }));
+    // Without it the page works all the same, and other commands say that the folder is in use.
+    let _announced = Announced::at(data, address)
+        .inspect_err(|why| tracing::warn!(%why, "other commands won't find this one by its data folder"));
     printer.ready(address, jobs, &applied);
 
     let signal = tokio::select! {

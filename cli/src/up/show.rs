@@ -21,6 +21,7 @@ use tokio::sync::broadcast;
 use worker::{Report, now};
 
 use super::apply::{Applied, Change};
+use crate::terminal::{lasted, visible};
 
 /// How many lines of a run's output are printed; the page shows all that is kept.
 const PRINTED_LINES: usize = 20;
@@ -279,18 +280,6 @@ fn write_all(lines: &mpsc::Receiver<Line>) {
     }
 }
 
-/// The text with control characters shown as U+FFFD or, for the common ones, as a picture of themselves.
-fn visible(text: &str) -> String {
-    let picture = |c: char| match u32::from(c) {
-        0x09 => c,
-        code @ 0..0x20 => char::from_u32(0x2400 + code).unwrap_or(char::REPLACEMENT_CHARACTER),
-        0x7f => '\u{2421}',
-        0x80..0xa0 | 0x200e | 0x200f | 0x202a..=0x202e | 0x2066..=0x2069 => char::REPLACEMENT_CHARACTER,
-        _ => c,
-    };
-    text.chars().map(picture).collect()
-}
-
 /// A duration as people say it before something happens.
 fn in_words(duration: Duration) -> String {
     let seconds = duration.as_secs();
@@ -303,30 +292,13 @@ fn in_words(duration: Duration) -> String {
     format!("in {count} {unit}")
 }
 
-/// A duration as people say it after something happened.
-fn lasted(duration: Duration) -> String {
-    match duration.as_millis() {
-        millis @ 0..1000 => format!("{millis} ms"),
-        _ if duration.as_secs() < 60 => format!("{:.1} s", duration.as_secs_f64()),
-        _ => format!("{} min {} s", duration.as_secs() / 60, duration.as_secs() % 60),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn text_from_elsewhere_can_not_steer_the_terminal() {
-        assert_eq!(visible("a\x1b[31mb\r\nc\td"), "a\u{241b}[31mb\u{240d}\u{240a}c\td");
-        assert_eq!(visible("a\u{9b}b\u{202e}c"), "a\u{fffd}b\u{fffd}c");
-    }
-
-    #[test]
     fn durations_read_as_people_say_them() {
         assert_eq!(in_words(Duration::from_millis(4900)), "in 4 s");
         assert_eq!(in_words(Duration::from_hours(72)), "in 3 days");
-        assert_eq!(lasted(Duration::from_millis(4)), "4 ms");
-        assert_eq!(lasted(Duration::from_millis(61_500)), "1 min 1 s");
     }
 }

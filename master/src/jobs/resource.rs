@@ -94,7 +94,7 @@ impl<T: Tree, L: RunLog> App<T, L> {
         if resource.spec.suspend == suspend {
             return Ok(true);
         }
-        let saved = self.resources()?.patch(resource, json!({ "suspend": suspend })).await;
+        let saved = self.resources()?.suspend(resource, suspend).await;
         let Some(saved) = again(saved)? else { return Ok(false) };
         self.until_shown(name, &saved).await?;
         Ok(true)

@@ -1,0 +1,159 @@
+//! `cronctl history`: what became of a job's slots, newest first. Records outlive their job.
+
+use std::cmp::Reverse;
+
+use anyhow::bail;
+use model::UnixMillis;
+use serde::Serialize;
+
+use crate::names::unknown;
+use crate::output::Format;
+use crate::target::{RestError, SEARCHED, Session, TargetArgs};
+use crate::terminal::{lasted, print, table, visible};
+use crate::view::{Active, Records, Run, Skipped};
+
+/// Show the runs of a job, and the slots that were skipped, newest first
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The job, as namespace/name or, within the namespace, name
+    name: String,
+    /// How many ended runs to show at most
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+    /// How to print them
+    #[arg(long, short, value_enum, default_value_t)]
+    output: Format,
+    #[command(flatten)]
+    target: TargetArgs,
+}
+
+/// What programs get.
+#[derive(Serialize)]
+struct History {
+    job: String,
+    /// Runs that have not ended.
+    active: Vec<Active>,
+    runs: Vec<Run>,
+    skipped: Vec<Skipped>,
+}
+
+pub(crate) async fn main(arguments: Arguments) -> anyhow::Result<()> {
+    let session = arguments.target.open_for_runs("history").await?.session().await?;
+    let history = read(&session, &arguments).await;
+    session.close().await;
+    let history = history?;
+    if arguments.output.is_data() {
+        print(&arguments.output.data(&history)?)?;
+    } else if history.active.is_empty() && history.runs.is_empty() && history.skipped.is_empty() {
+        eprintln!("{} has no runs yet.", visible(&history.job));
+    } else {
+        print(&as_table(&history, arguments.output == Format::Wide))?;
+    }
+    Ok(())
+}
+
+async fn read(session: &Session, arguments: &Arguments) -> anyhow::Result<History> {
+    let named = named(session, &arguments.name, arguments.target.namespace()).await?;
+    let mut runs = Vec::new();
+    let mut skipped = None;
+    let limit = arguments.limit as usize;
+    while runs.len() < limit {
+        let (skip, wanted) = (u32::try_from(runs.len())?, u32::try_from(limit - runs.len())?);
+        let page = session.records(&named.job, skip, wanted).await?;
+        skipped.get_or_insert(page.skipped);
+        if page.runs.is_empty() {
+            break;
+        }
+        runs.extend(page.runs);
+    }
+    let Named { job, active } = named;
+    Ok(History { job, active, runs, skipped: skipped.unwrap_or_default() })
+}
+
+/// A job, or what is left of one that was deleted.
+pub(crate) struct Named {
+    pub(crate) job: String,
+    pub(crate) active: Vec<Active>,
+}
+
+/// Finds a job by its name as people write it, or records under that name.
+pub(crate) async fn named(session: &Session, name: &str, namespace: &str) -> anyhow::Result<Named> {
+    if let Some(job) = session.find(name, namespace).await? {
+        return Ok(Named { job: job.name, active: job.active });
+    }
+    let in_namespace = format!("{namespace}/{name}");
+    let candidates = if name.contains('/') { vec![name] } else { vec![name, &in_namespace] };
+    for candidate in candidates {
+        match session.records(candidate, 0, 1).await {
+            Ok(Records { runs, skipped }) if runs.is_empty() && skipped.is_empty() => {}
+            Ok(_) => return Ok(Named { job: candidate.to_owned(), active: Vec::new() }),
+            Err(RestError::Refused { status, .. }) if status.is_client_error() => {}
+            Err(why) => return Err(why.into()),
+        }
+    }
+    let known = session.jobs("", SEARCHED).await.unwrap_or_default();
+    let known: Vec<String> = known.into_iter().map(|job| job.name).collect();
+    bail!(unknown(name, &known))
+}
+
+fn as_table(history: &History, wide: bool) -> String {
+    let mut rows: Vec<(Option<UnixMillis>, Vec<String>)> = Vec::new();
+    let dash = || "-".to_owned();
+    for Active { run, node, slot, .. } in &history.active {
+        let row = [slot.clone(), dash(), dash(), "Running".to_owned(), node.clone(), run.clone()];
+        rows.push((slot.parse().ok(), row.into()));
+    }
+    for run in &history.runs {
+        let started = run.started.as_deref();
+        let took =
+            started.and_then(|from| Some(run.ended.parse::<UnixMillis>().ok()?.since(from.parse().ok()?)));
+        let row = [
+            run.slot.clone(),
+            started.map_or_else(dash, str::to_owned),
+            took.map_or_else(dash, lasted),
+            run.outcome.clone(),
+            run.node.clone(),
+            run.run.clone(),
+            run.message.clone(),
+        ];
+        let mut row = Vec::from(row);
+        if wide {
+            row.insert(6, run.exit_status.map_or_else(dash, |status| status.to_string()));
+            row.insert(7, run.attempt.to_string());
+        }
+        rows.push((run.slot.parse().ok(), row));
+    }
+    for skipped in &history.skipped {
+        let Skipped { from, to, count, reason } = skipped;
+        let slots = match count {
+            Some(1) => "1 slot".to_owned(),
+            Some(count) => format!("{count} slots until {to}"),
+            None => format!("many slots until {to}"),
+        };
+        let mut row = vec![from.clone(), dash(), dash(), "Skipped".to_owned(), dash(), dash()];
+        if wide {
+            row.extend([dash(), dash()]);
+        }
+        row.push(format!("{slots}: {}", why(reason)));
+        rows.push((from.parse().ok(), row));
+    }
+    // Stable: of one slot a run that goes on comes first, as it does above.
+    rows.sort_by_key(|(slot, _)| Reverse(*slot));
+    let rows: Vec<Vec<String>> = rows.into_iter().map(|(_, row)| row).collect();
+    let mut heading = vec!["SLOT", "STARTED", "TOOK", "OUTCOME", "NODE", "RUN"];
+    if wide {
+        heading.extend(["STATUS", "ATTEMPT"]);
+    }
+    heading.push("MESSAGE");
+    table(&heading, &rows)
+}
+
+fn why(reason: &str) -> &str {
+    match reason {
+        "Overlap" => "an earlier run had not ended",
+        "Deadline" => "startingDeadlineSeconds had passed",
+        "Suspended" => "the job was suspended",
+        "Missed" => "nothing ran jobs then",
+        other => other,
+    }
+}
