@@ -139,7 +139,8 @@ pub struct LegacyLog {
 }
 
 impl From<&RunRecord> for LegacyLog {
-    /// A run whose start is not known shows its slot as the start, so that lists stay in order.
+    /// A run whose start is not known shows its slot as the start, so that lists stay in order, or its end if that was
+    /// before: one that was claimed ahead of its slot may be killed before it starts.
     fn from(record: &RunRecord) -> Self {
         Self {
             job_name: record.job.to_string(),
@@ -148,7 +149,7 @@ impl From<&RunRecord> for LegacyLog {
             output: record.output.to_text(),
             plan_time: record.slot.0.0,
             schedule_time: record.claimed.max(record.slot.0).0,
-            start_time: record.started.unwrap_or(record.slot.0).0,
+            start_time: record.started.unwrap_or(record.slot.0.min(record.ended)).0,
             end_time: record.ended.0,
         }
     }

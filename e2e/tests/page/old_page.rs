@@ -54,7 +54,7 @@ fn the_old_page_lists_edits_kills_and_deletes_and_runs_no_output() {
     browser.until("a killed run with its output", || {
         browser.click(&button(2, "kill"));
         browser.click(&button(2, "log"));
-        browser.text("#log").contains(output).then_some(())
+        browser.text("#log .output").contains(output).then_some(())
     });
     assert!(browser.text("#log").contains("killed"), "{}", browser.text("#log"));
     assert_eq!(browser.eval("return window.ran ?? 0"), 0);

@@ -13,7 +13,7 @@ use super::folder::{Folder, remove};
 use super::how_to_get;
 use crate::child::Children;
 
-/// Puts a link to the machine's own program into `bin`. As root on Debian, one that is missing is installed.
+/// Puts a link to the machine's own program into `bin`.
 ///
 /// The link hangs in the air once the program is removed, and then counts as not there.
 pub(super) fn browser(
@@ -24,15 +24,7 @@ pub(super) fn browser(
 ) -> anyhow::Result<String> {
     let how =
         how_to_get(&[debian], &format!("install Chromium with its chromedriver, and put {name} on PATH"));
-    if on_path(name).is_none() && Path::new("/etc/debian_version").exists() && getuid().is_root() {
-        for arguments in [&["update"][..], &["install", "--yes", "--no-install-recommends", debian]] {
-            let mut apt = Command::new("apt-get");
-            apt.args(["-o", "Dpkg::Use-Pty=0", "--quiet"]).args(arguments);
-            apt.env("DEBIAN_FRONTEND", "noninteractive");
-            run(children, apt, &how)?;
-        }
-    }
-    let program = on_path(name).with_context(|| format!("{name} is not on PATH; {how}"))?;
+    let program = installed(children, name, debian, &how)?;
     let link = folder.bin().join(name);
     remove(&link)?;
     let new = folder.fresh_scratch()?.join(name);
@@ -40,6 +32,19 @@ pub(super) fn browser(
         .and_then(|()| fs::rename(&new, &link))
         .with_context(|| format!("the link to {name} can't be put into bin"))?;
     Ok(program.display().to_string())
+}
+
+/// The machine's own program. As root on Debian, one that is missing is installed.
+fn installed(children: &mut Children, name: &str, debian: &str, how: &str) -> anyhow::Result<PathBuf> {
+    if on_path(name).is_none() && Path::new("/etc/debian_version").exists() && getuid().is_root() {
+        for arguments in [&["update"][..], &["install", "--yes", "--no-install-recommends", debian]] {
+            let mut apt = Command::new("apt-get");
+            apt.args(["-o", "Dpkg::Use-Pty=0", "--quiet"]).args(arguments);
+            apt.env("DEBIAN_FRONTEND", "noninteractive");
+            run(children, apt, how)?;
+        }
+    }
+    on_path(name).with_context(|| format!("{name} is not on PATH; {how}"))
 }
 
 fn on_path(name: &str) -> Option<PathBuf> {
@@ -61,7 +66,7 @@ impl Script {
     pub(super) fn make(self, folder: &Folder, children: &mut Children) -> anyhow::Result<String> {
         let how = how_to_get(&["npm"], "install Node.js with its npm, and put npm on PATH");
         let scratch = folder.fresh_scratch()?;
-        let mut npm = Command::new("npm");
+        let mut npm = Command::new(installed(children, "npm", "npm", &how)?);
         npm.args(["pack", self.package, "--json", "--ignore-scripts", "--loglevel=error"])
             .current_dir(&scratch);
         let said = run(children, npm, &how)?;
