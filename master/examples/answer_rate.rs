@@ -93,6 +93,13 @@ async fn measure(etcd: &str, mongodb: &str, jobs: usize) -> Result<(), Failure> 
     let ours = listener.local_addr()?.to_string();
     let master = Master::new(Etcd::new(config)?, log, TimeZone::UTC, listener.local_addr()?);
     tokio::spawn(master::serve(listener, master::router(master), std::future::pending()));
+    for _ in 0..10 {
+        ask(&ours, "/job/list").await?;
+    }
+    println!(
+        "memory: at most {:.1} MiB for the process with the master in it, after ten lists of {jobs} jobs",
+        peak()?
+    );
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let bare = listener.local_addr()?.to_string();
     let handlers = Bare { etcd: client.clone(), prefix: prefix.clone(), log: database.collection("log") };
@@ -161,6 +168,14 @@ async fn ask(address: &str, target: &str) -> Result<(Duration, usize), Failure> 
     let time = begun.elapsed();
     let right = answer.windows(10).any(|window| window == br#""errno":0,"#);
     if right { Ok((time, answer.len())) } else { Err(String::from_utf8_lossy(&answer).into()) }
+}
+
+/// The most memory that this process has had so far, in MiB.
+fn peak() -> Result<f64, Failure> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no such figure")?;
+    let kibibytes: f64 = line.split_ascii_whitespace().next().ok_or("no number")?.parse()?;
+    Ok(kibibytes / 1024.0)
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {
