@@ -10,8 +10,10 @@ fn inspect(world: &World, view: &str) {
     let mut barriers = Vec::new();
     for look in Look::ALL {
         world.browser.look(look);
-        let theme = world.browser.eval("return document.documentElement.dataset.bsTheme");
-        assert_eq!(theme, if look.dark { "dark" } else { "light" }, "{view}");
+        let theme = if look.dark { "dark" } else { "light" };
+        world.browser.until(&format!("{view} to be {theme}"), || {
+            (world.browser.eval("return document.documentElement.dataset.bsTheme") == theme).then_some(())
+        });
         world.browser.screenshot(&format!("{view}-{look}"));
         barriers.extend(world.browser.barriers().into_iter().map(|found| format!("{view}, {look}: {found}")));
         let wider = world.browser.eval("return document.documentElement.scrollWidth - innerWidth");
