@@ -33,7 +33,7 @@ async function refresh() {
   } catch (error) {
     if (question !== asked) return;
     const [what, why] = error instanceof Away ? ["The server does not answer.", ""] : ["The server could not answer:", `${error.message}.`];
-    const of = current === null ? "" : `What is shown is of ${current.toLocaleTimeString()}.`;
+    const of = current === null ? "" : `What is shown is from ${current.toLocaleTimeString()}.`;
     away(what, [why, of, "Trying again every few seconds…"].filter(Boolean).join(" "));
     $("loading").hidden = true;
   }

@@ -1,6 +1,6 @@
 // The table of jobs. A row stays where it is, and keeps its focus, while what it says changes.
 
-import { $, OUTCOMES, ago, badge, clock, el, outcomeBadge, ticking, until } from "./parts.js";
+import { $, OUTCOMES, SKIPPED, ago, badge, clock, el, outcomeBadge, ticking, until } from "./parts.js";
 
 /** @typedef {{ runs, suspend, kill, edit, remove }} Actions Each is called with a job of `/api/v1/jobs`. */
 
@@ -119,7 +119,7 @@ function lastCell(job) {
   if (recent.length === 0) {
     return el("div", {},
       el("span", { className: "text-body-secondary" }, "never"),
-      lastSkipped ? el("div", { className: "sub" }, `skipped: ${lastSkipped.reason}`) : null);
+      lastSkipped ? el("div", { className: "sub" }, `skipped: ${SKIPPED[lastSkipped.reason] ?? lastSkipped.reason}`) : null);
   }
   const counts = Object.keys(OUTCOMES)
     .map((outcome) => [outcome, recent.filter((run) => run.outcome === outcome).length])

@@ -1,6 +1,6 @@
 // The runs of a job and what they wrote.
 
-import { $, OUTCOMES, ask, badge, duration, el, now, outcomeBadge, read, say, ticking, whole } from "./parts.js";
+import { $, OUTCOMES, SKIPPED, ask, badge, duration, el, now, outcomeBadge, read, say, ticking, whole } from "./parts.js";
 
 const RUNS_PAGE = 20;
 const LARGEST_OUTPUT = 4 << 20;
@@ -107,18 +107,11 @@ function runItem(run) {
   return item;
 }
 
-const REASONS = {
-  Overlap: "an earlier run had not ended",
-  Deadline: "its starting deadline had passed",
-  Suspended: "the job was suspended",
-  Missed: "nothing could run it in time",
-};
-
 function skippedItem({ from, to, count, reason }) {
   const when = (iso) => whole.format(new Date(iso));
   const span = from === to ? when(from) : `${when(from)} to ${when(to)}`;
   const many = count === null ? "many slots" : count === 1 ? "1 slot" : `${count.toLocaleString()} slots`;
-  return el("li", {}, `${span}: ${many}, ${REASONS[reason] ?? reason}`);
+  return el("li", {}, `${span}: ${many}, ${SKIPPED[reason] ?? reason}`);
 }
 
 async function choose(run) {

@@ -22,6 +22,14 @@ export const OUTCOMES = {
   Lost: ["danger", "Lost"],
 };
 
+/** Why a slot did not run. */
+export const SKIPPED = {
+  Overlap: "an earlier run had not ended",
+  Deadline: "its starting deadline had passed",
+  Suspended: "the job was suspended",
+  Missed: "nothing could run it in time",
+};
+
 export const badge = (colour, text) =>
   el("span", { className: `badge bg-${colour}-subtle text-${colour}-emphasis border border-${colour}-subtle` }, text);
 export const outcomeBadge = (outcome) => badge(...(OUTCOMES[outcome] ?? ["secondary", outcome]));

@@ -21,7 +21,7 @@ function workerItem({ address, node, version, since }) {
       el("strong", { className: "text-break" }, node ?? address),
       since ? el("span", { className: "text-body-secondary" }, "started ", ticking(since, ago)) : null),
     el("div", { className: "small text-body-secondary text-break" },
-      node === null ? "a worker of the replaced system" : `${address} · version ${version}`));
+      node === null ? "a worker of the replaced system" : address === node ? `version ${version}` : `${address} · version ${version}`));
 }
 
 $("show-workers").addEventListener("click", () => {

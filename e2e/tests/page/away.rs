@@ -13,7 +13,7 @@ fn a_lost_connection_is_told_and_mended() {
     world.browser.until_text("#edit-error", "The server does not answer; is it running?");
     world.browser.screenshot("away-edit");
     let said = world.browser.until_text("#away", "The server does not answer.");
-    assert!(said.contains("What is shown is of"), "{said}");
+    assert!(said.contains("What is shown is from"), "{said}");
     // What was shown stays, and what was written too.
     assert!(world.browser.shows(&row("kept")));
     world.master.start_again();

@@ -10,9 +10,15 @@ fn inspect(world: &World, view: &str) {
     let mut barriers = Vec::new();
     for look in Look::ALL {
         world.browser.look(look);
+        let theme = if look.dark { "dark" } else { "light" };
+        world.browser.until(&format!("{view} to be {theme}"), || {
+            (world.browser.eval("return document.documentElement.dataset.bsTheme") == theme).then_some(())
+        });
         world.browser.screenshot(&format!("{view}-{look}"));
         barriers.extend(world.browser.barriers().into_iter().map(|found| format!("{view}, {look}: {found}")));
-        let wider = world.browser.eval("return document.documentElement.scrollWidth - innerWidth");
+        // A phone would zoom out until all fits, and innerWidth with it.
+        let page = "document.documentElement";
+        let wider = world.browser.eval(&format!("return {page}.scrollWidth - {page}.clientWidth"));
         assert!(wider.as_i64().unwrap() <= 0, "{view} is wider than the {look} by {wider}");
     }
     assert!(barriers.is_empty(), "{}", barriers.join("\n"));

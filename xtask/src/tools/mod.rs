@@ -129,12 +129,11 @@ impl Tool {
 
 /// What to do about a program that is not there: in words, and as a command where that is known.
 fn how_to_get(debian: &[&str], elsewhere: &str) -> String {
-    let here = std::path::Path::new("/etc/debian_version").exists() && rustix::process::getuid().is_root();
-    if here {
-        format!("run: apt-get update && apt-get install --yes {}; or {elsewhere}", debian.join(" "))
-    } else {
-        elsewhere.to_owned()
+    if !std::path::Path::new("/etc/debian_version").exists() {
+        return elsewhere.to_owned();
     }
+    let run = if rustix::process::getuid().is_root() { "run" } else { "run as root" };
+    format!("{run}: apt-get update && apt-get install --yes {}; or {elsewhere}", debian.join(" "))
 }
 
 /// Makes sure that the folder holds all that the tests need. One that can't be made keeps none of the others away.
