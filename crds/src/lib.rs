@@ -15,7 +15,6 @@
 //! - `jitterSeconds`: 0 to 86400, default 0, less than `startingDeadlineSeconds`.
 //! - `historyTTLSeconds`: seconds a run's log is kept; no default. (`ttlSecondsAfterFinished` deletes objects, so it is `NodeJob`'s.)
 //! - `deletionPolicy: Kill | Drain`, default `Kill`: what happens to runs when the object is deleted.
-//! - `jobName`: a name in the tree without `/`, fixed at creation; honoured only in namespaces the controller is told.
 //! - `template.env[].valueFrom`: exactly one of `secretKeyRef` and `configMapKeyRef`, each `{name, key, optional}`; not with `value`.
 //! - `template.envFrom[]`: `{prefix, secretRef | configMapRef}`, each reference `{name, optional}`.
 //! - `template.runAs`: exactly one of `userName` and `uid`, and `gid`.
