@@ -1,9 +1,10 @@
 //! etcd away, and a watch that ends (fault 7).
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use e2e::until;
+use e2e::{Worker, documents, until};
 use rustix::process::Signal;
+use serde_json::{Value, json};
 
 use crate::world::{EACH_SECOND, World, slots};
 
@@ -93,4 +94,39 @@ fn a_worker_started_while_etcd_is_away_waits_for_it() {
     worker.until_ready();
     let lines = world.until_lines("noted", 4);
     world.assert_each_once("noted", &lines);
+}
+
+#[test]
+fn with_all_each_slot_of_an_outage_of_everything_runs_in_order() {
+    let mut world = World::start();
+    let mut workers = ["w1", "w2"].map(|name| world.worker(name));
+    let command = world.note_slot("noted");
+    let spec = json!({
+        "schedule": "* * * * * *", "missedRunPolicy": "All", "missedRunLimit": 1000, "template": {"command": command},
+    });
+    world.put("jobs/noted", json!({ "command": command, "cronExpr": EACH_SECOND, "spec": spec }).to_string());
+    world.until_lines("noted", 2);
+    workers.iter_mut().for_each(Worker::kill);
+    world.etcd.kill();
+    let before = world.lines("noted");
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().cast_signed();
+    let last = *slots(&before).keys().next_back().unwrap();
+    until("eight slots to pass", || (now() > last + 8).then_some(()));
+    world.etcd.start_again();
+    let back = now();
+    // Whoever is there runs what the others owe.
+    let _third = world.worker("w3");
+    let lines = until("the job to have caught up", || {
+        Some(world.lines("noted")).filter(|lines| slots(lines).keys().next_back() > Some(&(back + 2)))
+    });
+    world.assert_each_once("noted", &lines);
+    let ran: Vec<i64> = lines.iter().map(|line| line.split(' ').next().unwrap().parse().unwrap()).collect();
+    assert!(ran.is_sorted(), "out of order: {ran:?}");
+    let owed = (last + 1..=back).filter(|slot| !ran.contains(slot)).count();
+    let lost = world.records("noted").iter().filter(|record| record["outcome"] == "Lost").count();
+    assert!(
+        owed <= lost,
+        "of the outage's slots {owed} did not run, and {lost} runs were lost with a worker"
+    );
+    assert_eq!(documents(&world.mongo, "slots"), Vec::<Value>::new(), "none is skipped");
 }
