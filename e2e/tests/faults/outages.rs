@@ -110,8 +110,8 @@ fn with_all_each_slot_of_an_outage_of_everything_runs_in_order() {
     world.etcd.kill();
     let before = world.lines("noted");
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().cast_signed();
-    let last = *slots(&before).keys().next_back().unwrap();
-    until("eight slots to pass", || (now() > last + 8).then_some(()));
+    let newest = *slots(&before).keys().next_back().unwrap();
+    until("eight slots to pass", || (now() > newest + 8).then_some(()));
     world.etcd.start_again();
     let back = now();
     // Whoever is there runs what the others owe.
@@ -122,7 +122,7 @@ fn with_all_each_slot_of_an_outage_of_everything_runs_in_order() {
     world.assert_each_once("noted", &lines);
     let ran: Vec<i64> = lines.iter().map(|line| line.split(' ').next().unwrap().parse().unwrap()).collect();
     assert!(ran.is_sorted(), "out of order: {ran:?}");
-    let owed = (last + 1..=back).filter(|slot| !ran.contains(slot)).count();
+    let owed = (newest + 1..=back).filter(|slot| !ran.contains(slot)).count();
     let lost = world.records("noted").iter().filter(|record| record["outcome"] == "Lost").count();
     assert!(
         owed <= lost,
