@@ -23,7 +23,7 @@
 //! - `template.backoffLimit`: 0 to 100, default 0 (a Kubernetes Job: 6); `template.backoff`: `{initialSeconds: 10, maxSeconds: 360}`.
 //! - `template.retryPlacement: Same | Avoid`, default `Same`; `Avoid` only with `placement.mode: Any`.
 //! - `template.onSessionLoss: Kill | Wait | Continue`, default `Kill`.
-//! - `status.activeRuns`: a map by `runId` of `{runId, node, scheduledTime, startTime, attempt}`, at most 20; `status.lastHandledKillRequest`.
+//! - `attempt` in each of `status.activeRuns`; `status.lastHandledKillRequest`.
 //! - Kind `NodeJob` (short `nj`), one run now: `cronJobName` or `template`, `force`, `ttlSecondsAfterFinished`; immutable but for the last.
 
 pub mod convert;

@@ -244,7 +244,7 @@ pub struct NodeCronJobStatus {
     /// The `metadata.generation` that the rest of the status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// The job's name in the tree: `namespace/name`.
+    /// The job's name in the tree: `spec.jobName`, or `namespace/name`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub job_name: Option<String>,
