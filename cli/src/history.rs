@@ -17,7 +17,7 @@ use crate::view::{Active, Records, Run, Skipped};
 pub(crate) struct Arguments {
     /// The job, as namespace/name or, within the namespace, name
     name: String,
-    /// How many ended runs to show at most
+    /// How many of the newest to show at most: ended runs and stretches of skipped slots, counted together
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
     /// How to print them
@@ -67,7 +67,22 @@ async fn read(session: &Session, arguments: &Arguments) -> anyhow::Result<Histor
         runs.extend(page.runs);
     }
     let Named { job, active } = named;
-    Ok(History { job, active, runs, skipped: skipped.unwrap_or_default() })
+    let mut history = History { job, active, runs, skipped: skipped.unwrap_or_default() };
+    history.keep_newest(limit);
+    Ok(history)
+}
+
+impl History {
+    /// Keeps so many of runs and skipped stretches together. Beside runs that reach back an hour, a stretch of yesterday
+    /// would look as if nothing had run in between.
+    fn keep_newest(&mut self, limit: usize) {
+        let slots = self.runs.iter().map(|run| &run.slot).chain(self.skipped.iter().map(|skip| &skip.from));
+        let mut slots: Vec<Option<UnixMillis>> = slots.map(|slot| slot.parse().ok()).collect();
+        slots.sort_unstable_by_key(|slot| Reverse(*slot));
+        let Some(oldest) = limit.checked_sub(1).and_then(|last| slots.get(last).copied()) else { return };
+        self.runs.retain(|run| run.slot.parse().ok() >= oldest);
+        self.skipped.retain(|skip| skip.from.parse().ok() >= oldest);
+    }
 }
 
 /// A job, or what is left of one that was deleted.
@@ -155,5 +170,51 @@ fn why(reason: &str) -> &str {
         "Suspended" => "the job was suspended",
         "Missed" => "nothing ran jobs then",
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_limit_counts_runs_and_skipped_stretches_together() {
+        let time = |minute: &&str| format!("2026-01-01T00:{minute}:00Z");
+        let run = |slot: &&str| {
+            let (run, slot) = (format!("of {slot}"), time(slot));
+            serde_json::from_value(json!({
+                "run": run, "attempt": 0, "node": "n", "slot": slot, "claimed": slot, "started": slot,
+                "ended": slot, "outcome": "Succeeded", "exitStatus": 0, "signal": null, "message": "",
+                "command": "true",
+            }))
+            .unwrap()
+        };
+        let skip = |from: &&str| Skipped {
+            from: time(from),
+            to: time(from),
+            count: Some(1),
+            reason: "Overlap".to_owned(),
+        };
+        for (limit, runs, skipped) in [
+            (1, &["50"][..], &[][..]),
+            (2, &["50"], &["40"]),
+            (4, &["50", "20"], &["40", "30"]),
+            (5, &["50", "20"], &["40", "30", "10"]),
+            (9, &["50", "20"], &["40", "30", "10"]),
+        ] {
+            let mut history = History {
+                job: "a".to_owned(),
+                active: Vec::new(),
+                runs: ["50", "20"].iter().map(run).collect(),
+                skipped: ["40", "30", "10"].iter().map(skip).collect(),
+            };
+            history.keep_newest(limit);
+            let times = |minutes: &[&str]| minutes.iter().map(time).collect::<Vec<_>>();
+            let slots: Vec<String> = history.runs.into_iter().map(|run| run.slot).collect();
+            let stretches: Vec<String> = history.skipped.into_iter().map(|skip| skip.from).collect();
+            assert_eq!((slots, stretches), (times(runs), times(skipped)), "{limit}");
+        }
     }
 }

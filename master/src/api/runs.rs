@@ -15,19 +15,16 @@ use super::{named, parameters, text};
 use crate::app::Shared;
 use crate::reply::{Held, Refusal};
 
-/// How many records a page has when nothing is asked for, and at most.
+/// How many records a page has when nothing is asked for, and at most; and as many stretches of skipped slots.
 const PAGE: u32 = 20;
 const LARGEST_PAGE: u32 = 100;
-
-/// How many stretches of skipped slots are shown.
-const SHOWN_SKIPS: u32 = 20;
 
 /// Records of a job; they outlive it.
 #[derive(Serialize)]
 pub(crate) struct Page {
     /// Newest first.
     runs: Vec<RunView>,
-    /// Latest first.
+    /// The latest of all, latest first, whatever page it is.
     skipped: Vec<SkippedView>,
 }
 
@@ -97,7 +94,7 @@ pub(crate) async fn list<T: Tree, L: RunLog>(
     let job = named(&params, "job")?;
     let skip = params.number("skip", 0)?;
     let limit = params.number("limit", PAGE)?.clamp(1, LARGEST_PAGE);
-    let skipped = app.log.skipped(&job, SHOWN_SKIPS).await?;
+    let skipped = app.log.skipped(&job, limit).await?;
     let runs = app.log.runs(RunQuery { job: Some(job), skip, limit, with_output: false }).await?;
     Ok(Json(Page {
         runs: runs.into_iter().map(RunView::from).collect(),
