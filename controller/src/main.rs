@@ -10,9 +10,10 @@ use anyhow::Context;
 use clap::Parser;
 use controller::{Engine, Leadership, Metrics, Times, claim_tree, compare_definition, identity};
 use kube::Client;
+use runtime::daemon::{self, Usage};
 use runtime::health::{self, Health};
+use runtime::metrics;
 use runtime::shutdown::Shutdown;
-use runtime::{logging, metrics};
 use store::etcd::Etcd;
 
 use self::arguments::Arguments;
@@ -22,23 +23,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    logging::start(&arguments.log);
-    let ended = tokio::runtime::Runtime::new()
-        .context("the runtime could not be started")
-        .and_then(|runtime| runtime.block_on(run(&arguments)));
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            eprintln!("crontab-controller: {why:#}");
-            if why.is::<Usage>() { ExitCode::from(runtime::EXIT_USAGE) } else { ExitCode::FAILURE }
-        }
-    }
+    daemon::run("crontab-controller", &arguments.log, run(&arguments))
 }
-
-/// Arguments that can't work.
-#[derive(Debug, thiserror::Error)]
-#[error("{0:#}")]
-struct Usage(anyhow::Error);
 
 async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut shutdown = Shutdown::new().context("signals could not be taken over")?;

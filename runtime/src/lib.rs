@@ -3,6 +3,7 @@
 //! Not here: anything that knows what a job is.
 
 pub mod args;
+pub mod daemon;
 pub mod health;
 pub mod logging;
 pub mod metrics;

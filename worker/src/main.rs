@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
+use runtime::daemon::{self, Usage};
 use runtime::health::{self, Health};
+use runtime::metrics;
 use runtime::shutdown::Shutdown;
-use runtime::{logging, metrics};
 use store::embedded::Embedded;
 use store::etcd::Etcd;
 use store::mongo::MongoLog;
@@ -34,23 +35,8 @@ const LAST_RECORDS: Duration = Duration::from_secs(5);
 fn main() -> ExitCode {
     worker::become_executor_if_asked();
     let arguments = Arguments::parse();
-    logging::start(&arguments.log);
-    let ended = tokio::runtime::Runtime::new()
-        .context("the runtime could not be started")
-        .and_then(|runtime| runtime.block_on(run(&arguments)));
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            eprintln!("crontab-worker: {why:#}");
-            if why.is::<Usage>() { ExitCode::from(runtime::EXIT_USAGE) } else { ExitCode::FAILURE }
-        }
-    }
+    daemon::run("crontab-worker", &arguments.log, run(&arguments))
 }
-
-/// Arguments that can't work.
-#[derive(Debug, thiserror::Error)]
-#[error("{0:#}")]
-struct Usage(anyhow::Error);
 
 async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut shutdown = Shutdown::new().context("signals could not be taken over")?;
