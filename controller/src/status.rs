@@ -3,6 +3,7 @@
 use crds::{ActiveRun, NodeCronJobStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
+use model::next::next_slot;
 use model::run::Outcome;
 use model::{JobName, UnixMillis};
 
@@ -90,7 +91,10 @@ pub(crate) fn status(
             runs(&mut status, &mut conditions, entry);
         }
         let accepted = resource.wanted.as_ref().ok().filter(|_| *known.plan == Plan::Nothing);
-        status.next_schedule_time = accepted.and_then(|wanted| next(wanted, known.entry, resource, now));
+        let runs = accepted.filter(|wanted| !wanted.suspend);
+        let decided = known.entry.and_then(Entry::decided);
+        status.next_schedule_time =
+            runs.and_then(|wanted| next_slot(&wanted.schedule, decided, now)).map(time);
     }
     status.conditions = conditions.made;
     status
@@ -149,22 +153,6 @@ fn runs(status: &mut NodeCronJobStatus, conditions: &mut Conditions<'_>, entry: 
         let message = format!("run {} of {} ended", last.run, time(last.slot.0).0);
         conditions.set(LAST_RUN_SUCCEEDED, succeeded, &last.outcome.to_string(), &message);
     }
-}
-
-/// The slot after the last one that was decided. Before a worker has seen the job it is the next one from now, and what
-/// the resource says already stays while it is to come.
-fn next(wanted: &Wanted, entry: Option<&Entry>, resource: &Resource, now: UnixMillis) -> Option<Time> {
-    if wanted.suspend {
-        return None;
-    }
-    let cursor = entry.and_then(|entry| entry.cursor);
-    let said = resource.status.next_schedule_time.as_ref().filter(|said| said.0 > time(now).0);
-    let same = resource.status.observed_generation == Some(resource.generation);
-    if cursor.is_none() && same && said.is_some() {
-        return said.cloned();
-    }
-    let after = cursor.map_or(now, |slot| slot.0);
-    wanted.schedule.next_after(after).map(time)
 }
 
 /// Conditions in the making.

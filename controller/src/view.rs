@@ -30,6 +30,8 @@ pub(crate) enum Owned {
 pub(crate) struct JobKey {
     /// Its mod revision, [`Revision::NONE`] where it does not exist.
     pub(crate) modified: Revision,
+    /// Its create revision: its incarnation.
+    created: Revision,
     /// Of its value, where it exists.
     pub(crate) hash: Option<u64>,
     pub(crate) owned: Owned,
@@ -71,7 +73,8 @@ pub(crate) struct Entry {
     pub(crate) job: JobKey,
     pub(crate) lock: Lock,
     lock_as_of: Revision,
-    pub(crate) cursor: Option<Slot>,
+    /// The cursor's slot, and the incarnation it is of.
+    cursor: Option<(Slot, Revision)>,
     pub(crate) ended: Option<Box<Ended>>,
     pub(crate) runs: BTreeMap<RunId, Run>,
 }
@@ -90,6 +93,11 @@ impl Default for Entry {
 }
 
 impl Entry {
+    /// The last slot that was decided, of the job as it is there now.
+    pub(crate) fn decided(&self) -> Option<Slot> {
+        self.cursor.filter(|(_, job)| *job == self.job.created).map(|(slot, _)| slot)
+    }
+
     /// Nothing in the tree speaks of it.
     fn is_empty(&self) -> bool {
         self.job.hash.is_none()
@@ -145,6 +153,7 @@ impl View {
             Key::Job(name) => {
                 let job = JobKey {
                     modified: pair.modified,
+                    created: pair.created,
                     hash: Some(hash(&pair.value)),
                     owned: owner(&pair.value),
                     as_of: pair.modified,
@@ -161,7 +170,7 @@ impl View {
             }
             Key::Cursor(name) => {
                 let cursor = protocol::read::<Cursor>(pair).ok()?;
-                self.with(name, |entry| entry.cursor = Some(cursor.slot))
+                self.with(name, |entry| entry.cursor = Some((cursor.slot, cursor.job)))
             }
             Key::Status(name) => {
                 let JobStatus {
@@ -172,8 +181,12 @@ impl View {
                 self.with(name, |entry| entry.ended = Some(Box::new(ended)))
             }
             Key::Run(name, id) => {
-                let ActiveRun { node, slot, claimed, .. } = protocol::read(pair).ok()?;
-                self.with(name, |entry| drop(entry.runs.insert(id, Run { node, slot, claimed })))
+                let ActiveRun { node, slot, claimed, waiting, .. } = protocol::read(pair).ok()?;
+                self.with(name, |entry| match waiting {
+                    None => drop(entry.runs.insert(id, Run { node, slot, claimed })),
+                    // Nobody executes it.
+                    Some(_) => drop(entry.runs.remove(&id)),
+                })
             }
             Key::Node(name) => {
                 self.nodes.insert(name.clone(), (pair.modified, pair.value.clone()));
@@ -209,10 +222,15 @@ impl View {
 
     /// Takes in what a transaction of ours left: a value, or nothing.
     pub(crate) fn wrote_job(&mut self, name: &JobName, value: Option<&[u8]>, revision: Revision) {
+        let there = self.get(name).map(|entry| &entry.job).filter(|job| job.hash.is_some());
         let job = match value {
-            Some(value) => {
-                JobKey { modified: revision, hash: Some(hash(value)), owned: owner(value), as_of: revision }
-            }
+            Some(value) => JobKey {
+                modified: revision,
+                created: there.map_or(revision, |job| job.created),
+                hash: Some(hash(value)),
+                owned: owner(value),
+                as_of: revision,
+            },
             None => JobKey { as_of: revision, ..JobKey::default() },
         };
         self.set_job(name.clone(), job);

@@ -133,7 +133,12 @@ function lastCell(job) {
 }
 
 function nextCell(job) {
-  if (job.next) return el("div", {}, el("div", {}, ticking(job.next, until)), el("div", { className: "sub" }, clock(job.next)));
+  if (job.next) {
+    return el("div", {},
+      el("div", {}, ticking(job.next, until)),
+      el("div", { className: "sub" }, clock(job.next)),
+      job.message ? el("div", { className: "sub" }, job.message) : null);
+  }
   const why = job.state === "invalid" ? "never" : job.suspended ? "when it is resumed" : "never again";
   return el("span", { className: "text-body-secondary" }, why);
 }

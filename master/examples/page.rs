@@ -102,6 +102,8 @@ async fn fill(store: &Embedded) -> Result<(), Box<dyn Error>> {
         definition: Revision(1),
         lost_after: 0,
         skipped: Vec::new(),
+        job: Revision(1),
+        waiting: None,
     };
     put_value(store, Key::Run(rotate.clone(), RunId::of_slot(&rotate, Revision(9), slot)), &active).await
 }

@@ -139,6 +139,33 @@ pub fn decide(now: UnixMillis, lead: Duration, job: &Job, seen: &Seen<'_>) -> De
     Decision::Claim { slot: Slot(oldest), skipped: left_behind(job, first, oldest, now) }
 }
 
+/// What becomes of a claimed slot whose command did not start and that waits for a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// It runs as soon as a worker has room for it.
+    Run,
+    /// It is skipped, as it would be if it had not been claimed before.
+    Skip(SkipReason),
+}
+
+/// Decides about the waiting run of `slot` at `now`. It comes before newer slots. Unless the policy is `All`, it gives
+/// way once a newer slot is due, because of several slots that have passed only the latest can run.
+pub fn waiting(now: UnixMillis, job: &Job, slot: Slot) -> Waiting {
+    let late = now.since(slot.0);
+    let newer = || job.schedule.next_after(slot.0).is_some_and(|next| next <= now);
+    if job.suspend {
+        Waiting::Skip(SkipReason::Suspended)
+    } else if job.starting_deadline.is_some_and(|deadline| late > deadline) {
+        Waiting::Skip(SkipReason::Deadline)
+    } else if job.missed == MissedRuns::Skip && late > LATE_IS_MISSED {
+        Waiting::Skip(SkipReason::Missed)
+    } else if !matches!(job.missed, MissedRuns::All(_)) && newer() {
+        Waiting::Skip(SkipReason::Missed)
+    } else {
+        Waiting::Run
+    }
+}
+
 /// The slots from `first` on that are passed over for the one at `claimed`.
 fn left_behind(job: &Job, first: UnixMillis, claimed: UnixMillis, now: UnixMillis) -> Vec<Skipped> {
     let schedule = &job.schedule;

@@ -17,6 +17,7 @@ pub mod job;
 pub mod keys;
 pub mod legacy;
 pub mod name;
+pub mod next;
 pub mod record;
 pub mod run;
 pub mod schedule;

@@ -14,6 +14,9 @@ use crate::schedule::Dialect;
 /// How many outcomes a [`JobStatus`] remembers.
 pub const RECENT_OUTCOMES: usize = 16;
 
+/// How many skipped stretches a cursor holds. A job with that many waits until the run log takes some.
+pub const MOST_PENDING: usize = 16;
+
 /// What a cursor was armed for. As long as the job's own still equals it, the slots after the cursor are owed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Timetable {
@@ -58,6 +61,11 @@ pub struct Cursor {
     /// What it was armed for.
     #[serde(flatten)]
     pub timetable: Timetable,
+    /// Skipped stretches that are counted in the status and perhaps not in the run log yet, at most [`MOST_PENDING`].
+    /// Whoever moves the cursor leaves out those known to be in the log and carries the others along, so that a crash
+    /// between the move and the record loses none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skips: Vec<Skipped>,
 }
 
 /// `cluster`: the Kubernetes cluster whose resources' jobs are in the tree. Only its controllers delete them.
@@ -90,6 +98,26 @@ pub struct ActiveRun {
     /// The stretch of slots that this claim passed over, if any. It is in the record of skips once the run is finished.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<Skipped>,
+    /// The create revision of the job: its incarnation. [`Revision::NONE`] where version 0.1.0 wrote the value.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub job: Revision,
+    /// Present while nobody executes the run: its claim was given back before its command started. `session` and `node`
+    /// are then those of the last holder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Waiting>,
+}
+
+/// A claimed slot whose command did not start and that any worker may take.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Waiting {
+    /// Why its command did not start, as one sentence.
+    pub because: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes what it skips by reference")]
+fn is_none(revision: &Revision) -> bool {
+    *revision == Revision::NONE
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes what it skips by reference")]
@@ -212,6 +240,8 @@ pub enum NotClaiming {
     Full,
     /// Its clock differs too much from the others'.
     ClockSkew,
+    /// It was asked to end and only waits for its running commands.
+    Ending,
     /// A newer version has a reason that this one does not know.
     #[serde(other)]
     Other,

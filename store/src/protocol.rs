@@ -7,13 +7,18 @@
 //!   from a dead worker, and the cursor only moves forward.
 //! - The run record it puts is not leased. It is the exclusion, and its mod revision is the **fencing token**, which
 //!   grows from run to run of a job.
+//! - A process is started only upon the reply to its worker's own [`claim`] or [`retry`]. A claim that started nothing
+//!   is given back ([`give_back`]): the run waits in the tree, and any worker takes it by [`retry`], which compares its
+//!   token. Moving the cursor back instead would let two workers decide the slot twice.
 //! - A finish compares that token, so only one end of a run is ever counted.
+//! - Skipped stretches are counted in the status and kept in the cursor by the same transaction, until a move of the
+//!   cursor by somebody who knows that they are in the run log.
 //!
 //! A crash before a transaction leaves the state before it, a crash after it the state after it; there is no between.
 
 use model::keys::{Folder, Key};
 use model::run::{Revision, RunId, Skipped, Slot};
-use model::values::{ActiveRun, Cursor, JobStatus, LockValue, Timetable, WorkerInfo};
+use model::values::{ActiveRun, Cursor, JobStatus, LockValue, Timetable, Waiting, WorkerInfo};
 use model::{Job, JobName, UnixMillis};
 use serde::Serialize;
 
@@ -33,6 +38,23 @@ pub struct Known {
     /// The mod revision of `lock/n` where that reads `reserved`, or nothing. Any other lock is held by somebody: such a
     /// job is busy.
     pub lock: Revision,
+    /// The mod revision of its kill request.
+    pub kill: Revision,
+}
+
+/// Where a transaction puts the cursor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Move {
+    /// The last decided slot after it.
+    pub slot: Slot,
+    /// The skipped stretches that the cursor holds after it ([`Cursor::skips`]).
+    pub skips: Vec<Skipped>,
+}
+
+impl From<Slot> for Move {
+    fn from(slot: Slot) -> Self {
+        Self { slot, skips: Vec::new() }
+    }
 }
 
 /// Takes a slot. `found` of a refusal holds the present job, cursor and runs.
@@ -41,10 +63,12 @@ pub fn claim(
     known: Known,
     session: &Session,
     node: &str,
-    slot: Slot,
+    to: impl Into<Move>,
     skipped: Vec<Skipped>,
     now: UnixMillis,
-) -> (RunId, Txn) {
+) -> (RunId, ActiveRun, Txn) {
+    let to = to.into();
+    let slot = to.slot;
     let run = RunId::of_slot(&job.name, known.created, slot);
     let active = ActiveRun {
         session: session.id.clone(),
@@ -55,31 +79,139 @@ pub fn claim(
         definition: known.definition,
         lost_after: lost_after(session),
         skipped,
+        job: known.created,
+        waiting: None,
     };
     let mut when = on_definition(&job.name, known, session);
     let mut then = vec![
-        put(Key::Cursor(job.name.clone()), &cursor(job, known, slot)),
+        put(Key::Cursor(job.name.clone()), &cursor(job, known, to)),
         put(Key::Run(job.name.clone(), run.clone()), &active),
     ];
     if job.is_exclusive() {
-        let lock = || Key::Lock(job.name.clone());
         when.push(Compare::Empty(Range::RunsOf(job.name.clone())));
-        when.push(Compare::Modified(lock(), known.lock));
-        if known.lock == Revision::NONE {
-            let held = LockValue::Held { session: session.id.clone(), run: run.clone(), attempt: 0 };
-            then.push(Op::PutLeased(lock(), held.to_bytes(), session.lease));
-        }
+        take_lock(job, known, session, (&run, 0), &mut when, &mut then);
     } else {
         when.push(Compare::Created(Key::Run(job.name.clone(), run.clone()), Revision::NONE));
     }
-    (run, Txn { when, then, otherwise: read_all(&job.name) })
+    let txn = Txn { when, then, otherwise: read_all(&job.name) };
+    (run, active, txn)
+}
+
+/// An exclusive run holds the job's lock too, for the workers of the replaced system, unless that is reserved.
+fn take_lock(
+    job: &Job,
+    known: Known,
+    session: &Session,
+    (run, attempt): (&RunId, u32),
+    when: &mut Vec<Compare>,
+    then: &mut Vec<Op>,
+) {
+    let lock = || Key::Lock(job.name.clone());
+    when.push(Compare::Modified(lock(), known.lock));
+    if known.lock == Revision::NONE {
+        let held = LockValue::Held { session: session.id.clone(), run: run.clone(), attempt };
+        then.push(Op::PutLeased(lock(), held.to_bytes(), session.lease));
+    }
+}
+
+/// Gives back a claim whose command did not start: the run waits, and any worker takes it by [`retry`]. Only the process
+/// whose session made the claim does this, because only it knows that nothing started. It may do so under a later
+/// session. A refusal finds the present run.
+pub fn give_back(job: &JobName, run: (&RunId, &ActiveRun), token: Revision, because: &str) -> Txn {
+    let (id, active) = run;
+    let key = Key::Run(job.clone(), id.clone());
+    let waiting = Waiting { because: because.to_owned() };
+    let waits = ActiveRun { waiting: Some(waiting), ..active.clone() };
+    Txn {
+        when: vec![Compare::Modified(key.clone(), token)],
+        then: vec![put(key.clone(), &waits), Op::DeleteIf(Key::Lock(job.clone()), token)],
+        otherwise: vec![Op::Get(key)],
+    }
+}
+
+/// Takes a run that waits: the same slot and attempt under a new holder, whose fencing token is this transaction's
+/// revision. It commits only on the definition and the kill request that its decider knew. `found` of a refusal holds
+/// the present state of the job.
+pub fn retry(
+    job: &Job,
+    known: Known,
+    session: &Session,
+    node: &str,
+    run: (&RunId, &ActiveRun),
+    token: Revision,
+    now: UnixMillis,
+) -> (ActiveRun, Txn) {
+    let (id, waits) = run;
+    let key = Key::Run(job.name.clone(), id.clone());
+    let active = ActiveRun {
+        session: session.id.clone(),
+        node: node.to_owned(),
+        claimed: now,
+        definition: known.definition,
+        lost_after: lost_after(session),
+        waiting: None,
+        ..waits.clone()
+    };
+    let mut when = vec![
+        Compare::Modified(key.clone(), token),
+        Compare::Created(Key::Job(job.name.clone()), known.created),
+        Compare::Modified(Key::Job(job.name.clone()), known.definition),
+        Compare::Modified(Key::Kill(job.name.clone()), known.kill),
+        Compare::Created(Key::Worker(session.id.clone()), session.registered),
+    ];
+    let mut then = vec![put(key, &active)];
+    if job.is_exclusive() {
+        take_lock(job, known, session, (id, active.attempt), &mut when, &mut then);
+    }
+    (active, Txn { when, then, otherwise: read_all(&job.name) })
+}
+
+/// Ends a run that waits without having been started, because it was killed or its job was deleted: as [`finish`], by a
+/// worker that lives.
+pub fn end_waiting(
+    job: &JobName,
+    run: &RunId,
+    token: Revision,
+    session: &Session,
+    status_seen: Revision,
+    status: &JobStatus,
+) -> Txn {
+    let mut txn = finish(job, run, token, status_seen, status);
+    txn.when.push(Compare::Created(Key::Worker(session.id.clone()), session.registered));
+    txn
+}
+
+/// Turns the slot of a run that waits into a skipped one. `to` leaves the cursor's slot as it is and adds the skipped
+/// stretches, those that the run's claim passed over included. `status` already counts them. `found` of a refusal holds
+/// the present state of the job.
+pub fn skip_waiting(
+    job: &Job,
+    known: Known,
+    session: &Session,
+    run: &RunId,
+    token: Revision,
+    to: Move,
+    status: &JobStatus,
+) -> Txn {
+    let mut txn = pass(job, known, session, to, Some(status));
+    let run = Key::Run(job.name.clone(), run.clone());
+    txn.when.push(Compare::Modified(run.clone(), token));
+    txn.then.push(Op::Delete(run));
+    txn
 }
 
 /// Moves the cursor and counts slots that did not run: the answer to [`model::decide::Decision::Skip`] and
-/// [`model::decide::Decision::Arm`]. `status` already counts them; it is not written when there is nothing to count.
-pub fn pass(job: &Job, known: Known, session: &Session, slot: Slot, status: Option<&JobStatus>) -> Txn {
+/// [`model::decide::Decision::Arm`]. The cursor holds the stretches afterwards, and whoever commits this puts them into
+/// the run log. `status` already counts them; it is not written when there is nothing to count.
+pub fn pass(
+    job: &Job,
+    known: Known,
+    session: &Session,
+    to: impl Into<Move>,
+    status: Option<&JobStatus>,
+) -> Txn {
     let mut when = on_definition(&job.name, known, session);
-    let mut then = vec![put(Key::Cursor(job.name.clone()), &cursor(job, known, slot))];
+    let mut then = vec![put(Key::Cursor(job.name.clone()), &cursor(job, known, to.into()))];
     if let Some(status) = status {
         when.push(Compare::Modified(Key::Status(job.name.clone()), known.status));
         then.push(put(Key::Status(job.name.clone()), status));
@@ -106,7 +238,7 @@ pub fn finish(job: &JobName, run: &RunId, token: Revision, status_seen: Revision
     }
 }
 
-/// Gives a claim back without counting its end, where the tree has no space to count it.
+/// Ends a run without counting its end, where the tree has no space to count it.
 pub fn release(job: &JobName, run: &RunId, token: Revision) -> Txn {
     let run = Key::Run(job.clone(), run.clone());
     Txn {
@@ -132,9 +264,10 @@ pub fn lose(
     txn
 }
 
-/// Removes what a deleted job left, once its last run has ended. Its records stay in the run log. `reserved` is the mod
-/// revision of its lock where that reads so ([`Known::lock`]).
-pub fn collect(job: &JobName, reserved: Revision) -> Txn {
+/// Removes what a deleted job left, once its last run has ended and the stretches in its cursor are in the run log,
+/// where its records stay. `cursor_seen` is the cursor's mod revision, `reserved` that of its lock where that reads so
+/// ([`Known::lock`]).
+pub fn collect(job: &JobName, cursor_seen: Revision, reserved: Revision) -> Txn {
     let name = || job.clone();
     let mut then =
         vec![Op::Delete(Key::Cursor(name())), Op::Delete(Key::Status(name())), Op::Delete(Key::Kill(name()))];
@@ -142,26 +275,37 @@ pub fn collect(job: &JobName, reserved: Revision) -> Txn {
         then.push(Op::DeleteIf(Key::Lock(name()), reserved));
     }
     Txn {
-        when: vec![Compare::Created(Key::Job(name()), Revision::NONE), Compare::Empty(Range::RunsOf(name()))],
+        when: vec![
+            Compare::Created(Key::Job(name()), Revision::NONE),
+            Compare::Modified(Key::Cursor(name()), cursor_seen),
+            Compare::Empty(Range::RunsOf(name())),
+        ],
         then,
-        otherwise: Vec::new(),
+        otherwise: read_all(job),
     }
 }
 
 /// Moves the run of an ended session to a new session of the same worker, because its processes go on. Its token is
-/// then this transaction's revision. A refusal means that the run's end was decided meanwhile.
-pub fn readopt(job: &JobName, run: (&RunId, &ActiveRun), token: Revision, session: &Session) -> Txn {
+/// then this transaction's revision. A refusal finds the present record: one that names `session` already was put by an
+/// earlier request whose reply was lost; otherwise the run's end was decided meanwhile.
+pub fn readopt(
+    job: &JobName,
+    run: (&RunId, &ActiveRun),
+    token: Revision,
+    session: &Session,
+) -> (ActiveRun, Txn) {
     let (id, active) = run;
     let key = Key::Run(job.clone(), id.clone());
     let moved = ActiveRun { session: session.id.clone(), lost_after: lost_after(session), ..active.clone() };
-    Txn {
+    let txn = Txn {
         when: vec![
             Compare::Modified(key.clone(), token),
             Compare::Created(Key::Worker(session.id.clone()), session.registered),
         ],
         then: vec![put(key.clone(), &moved)],
         otherwise: vec![Op::Get(key)],
-    }
+    };
+    (moved, txn)
 }
 
 /// Says something new about a worker while its session lives.
@@ -258,24 +402,20 @@ fn on_definition(job: &JobName, known: Known, session: &Session) -> Vec<Compare>
     ]
 }
 
-/// Reads what a decision about a job is based on: its key, cursor, status, lock and runs.
-pub fn present(job: &JobName) -> Txn {
-    Txn { when: Vec::new(), then: read_all(job), otherwise: Vec::new() }
-}
-
-/// What a refused decision reads too, so that the next one is made on the present state.
+/// What a refused decision reads, so that the next one is made on the present state.
 fn read_all(job: &JobName) -> Vec<Op> {
     vec![
         Op::Get(Key::Job(job.clone())),
         Op::Get(Key::Cursor(job.clone())),
         Op::Get(Key::Status(job.clone())),
         Op::Get(Key::Lock(job.clone())),
+        Op::Get(Key::Kill(job.clone())),
         Op::List(Range::RunsOf(job.clone())),
     ]
 }
 
-fn cursor(job: &Job, known: Known, slot: Slot) -> Cursor {
-    Cursor { slot, job: known.created, timetable: Timetable::of(job) }
+fn cursor(job: &Job, known: Known, to: Move) -> Cursor {
+    Cursor { slot: to.slot, job: known.created, timetable: Timetable::of(job), skips: to.skips }
 }
 
 fn put(key: Key, value: &impl Serialize) -> Op {

@@ -1,25 +1,19 @@
 //! The worker: follows the job tree, claims due slots, runs their commands on this node and records how they ended.
 //!
-//! One task, the engine, owns all state and never waits for anything but its next input: changes of the tree,
-//! replies to its own transactions, news of its processes, and the clock. The commands themselves belong to the
-//! [`executor`], a process of its own.
+//! The [`core`] owns all state and decides, as a value without a clock; the shell around it, one task, does what the core
+//! says and brings it the replies. The commands themselves belong to the [`executor`], a process of its own.
 //!
 //! Not here: the rules of scheduling (`model::decide`) and of excluding other workers (`store::protocol`).
 
+pub mod core;
 pub mod executor;
 
 mod clock;
-mod due;
-mod engine;
-mod environment;
-mod finish;
 mod metrics;
-mod recover;
 mod report;
-mod runs;
+mod shell;
 mod state;
 mod times;
-mod view;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -28,9 +22,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use model::keys::KeyPrefix;
 use model::run::SessionId;
 use model::schedule::TimeZone;
-use model::values::WorkerInfo;
 use store::{RunLog, Tree, TreeError};
 use thiserror::Error;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -43,10 +37,10 @@ pub use metrics::Metrics;
 pub use report::Report;
 pub use state::State;
 pub use times::SHORTEST_SESSION;
-pub use view::Malformed;
 
-/// How long before its instant a slot may be claimed, so that no round trip stands between the instant and the process.
-pub const CLAIM_LEAD: Duration = Duration::from_millis(250);
+use self::core::CoreConfig;
+pub use self::core::{CLAIM_LEAD, Malformed};
+use shell::{Listeners, Request, Shell};
 
 /// What a worker needs to know about itself.
 #[derive(Clone, Debug)]
@@ -81,13 +75,22 @@ impl Config {
         }
     }
 
-    fn info(&self) -> WorkerInfo {
-        let version = env!("CARGO_PKG_VERSION");
-        WorkerInfo {
+    /// What the core needs of it, for a tree with this prefix.
+    fn core(&self, prefix: KeyPrefix) -> CoreConfig {
+        let inherited = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .filter(|(name, _)| core::is_inherited(name));
+        CoreConfig {
+            prefix,
+            node: self.node.clone(),
+            address: self.address.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
             labels: self.labels.clone(),
-            capacity: self.max_runs.and_then(|most| u32::try_from(most.get()).ok()),
-            clock: Some(now()),
-            ..WorkerInfo::new(&self.address, &self.node, version, now())
+            zone: self.zone,
+            max_runs: self.max_runs,
+            inherited: inherited.collect(),
+            #[cfg(feature = "broken-rules")]
+            broken: None,
         }
     }
 }
@@ -110,25 +113,18 @@ pub struct Worker {
     state: watch::Receiver<State>,
     pulse: Arc<AtomicU64>,
     reports: broadcast::Sender<Report>,
-    orders: mpsc::UnboundedSender<Order>,
-    engine: JoinHandle<()>,
-}
-
-/// What the owner of a worker may ask of its engine.
-#[derive(Debug)]
-enum Order {
-    /// End: no more claims; running jobs get at most this long between SIGTERM and SIGKILL.
-    Stop { grace: Duration },
-    /// Tell when the tree has been read and everything in it was looked at.
-    Ready(oneshot::Sender<usize>),
+    requests: mpsc::UnboundedSender<Request>,
+    shell: JoinHandle<()>,
 }
 
 impl Worker {
     /// Registers and starts working. Runs that a dead session left behind are recorded as `Lost` before anything of
     /// their jobs starts again.
     pub async fn start<T: Tree, L: RunLog>(tree: T, log: L, config: Config) -> Result<Self, StartError> {
+        let core = config.core(tree.prefix().clone());
         let asked = Boottime::now();
-        let opened = tree.open_session(new_session_id(&config.node), &config.info()).await;
+        let info = core.info(now(), now());
+        let opened = tree.open_session(new_session_id(&config.node), &info).await;
         let session = opened.map_err(StartError::Register)?;
         let executor = match executor::Executor::spawn(&config.program) {
             Ok(executor) => executor,
@@ -139,14 +135,19 @@ impl Worker {
             }
         };
         let (reports, _) = broadcast::channel(REPORTS_KEPT);
-        let (orders, received) = mpsc::unbounded_channel();
+        let (requests, received) = mpsc::unbounded_channel();
         let (tell_state, state) = watch::channel(State::starting());
-        let id = session.id.clone();
         let pulse = Arc::new(AtomicU64::new(boot_millis()));
-        let told = (reports.clone(), tell_state, Arc::clone(&pulse));
-        let engine = engine::Engine::new(tree, log, config, (session, asked), executor, told);
-        let engine = tokio::spawn(engine.run(received));
-        Ok(Self { session: id, state, pulse, reports, orders, engine })
+        let listeners = Listeners {
+            reports: reports.clone(),
+            state: tell_state,
+            pulse: Arc::clone(&pulse),
+            metrics: config.metrics,
+        };
+        let id = session.id.clone();
+        let shell = Shell::new((tree, log), core, config.program, (session, asked), executor, listeners);
+        let shell = tokio::spawn(shell.run(received));
+        Ok(Self { session: id, state, pulse, reports, requests, shell })
     }
 
     /// The first session of this worker; it gets a new one when that is lost.
@@ -159,7 +160,7 @@ impl Worker {
         self.state.clone()
     }
 
-    /// How long ago its engine last went through its loop. It does so at least once a second, so a longer time means that
+    /// How long ago it last went through its loop. It does so at least once a second, so a longer time means that
     /// it is stuck: then its state does not change any more either.
     pub fn silent_for(&self) -> Duration {
         Duration::from_millis(boot_millis().saturating_sub(self.pulse.load(Ordering::Relaxed)))
@@ -174,20 +175,20 @@ impl Worker {
     /// ended before.
     pub async fn ready(&self) -> Option<usize> {
         let (tell, told) = oneshot::channel();
-        self.orders.send(Order::Ready(tell)).ok()?;
+        self.requests.send(Request::Ready(tell)).ok()?;
         told.await.ok()
     }
 
     /// Asks for the end and returns at once. To ask again with a shorter grace hurries the commands that still run.
     pub fn stop(&self, grace: Duration) {
         // A worker that has ended needs no order.
-        let _ = self.orders.send(Order::Stop { grace });
+        let _ = self.requests.send(Request::Stop { grace });
     }
 
     /// Waits for the end: every run has ended and is recorded, the registration is gone.
     pub async fn ended(&mut self) {
-        if let Err(why) = (&mut self.engine).await {
-            tracing::error!(%why, "the worker's engine ended by a defect; please report it");
+        if let Err(why) = (&mut self.shell).await {
+            tracing::error!(%why, "the worker ended by a defect; please report it");
         }
     }
 }

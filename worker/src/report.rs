@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use model::record::{RunRecord, SkipRecord};
 
-use crate::view::Malformed;
+use crate::core::Malformed;
 
 /// Something that happened.
 #[derive(Clone, Debug)]

@@ -3,9 +3,8 @@ use std::collections::BTreeSet;
 use crds::NodeCronJob;
 use kube::core::DeserializeGuard;
 use model::keys::KeyPrefix;
-use model::run::{Revision, RunId, SessionId, Slot};
-use model::schedule::Dialect;
-use model::values::{ActiveRun as ClaimedRun, Cursor, JobStatus, RecentRun, Timetable};
+use model::run::{Revision, RunId, Slot};
+use model::values::{JobStatus, RecentRun};
 use serde_json::{Value, json};
 use store::KeyValue;
 
@@ -95,18 +94,23 @@ fn a_job_in_the_tree_is_ready_in_words_and_has_a_next_slot() {
 }
 
 #[test]
-fn the_next_slot_is_the_one_after_the_last_that_was_decided() {
-    let timetable = Timetable {
-        schedule: "*/10 * * * * *".to_owned(),
-        dialect: Dialect::Standard,
-        zone: "UTC".to_owned(),
-        suspended: false,
-    };
-    let cursor = Cursor { slot: Slot(after(20)), job: Revision(1), timetable };
+fn the_next_slot_is_the_first_that_is_neither_past_nor_decided() {
     let resource = resource(&json!({}), &NodeCronJobStatus::default());
-    let waits = entry(&[("cursor/ops/a", json!(cursor))]);
-    let status = told(&resource, &Plan::Nothing, &waits, after(12));
-    assert_eq!(status.next_schedule_time, Some(time(after(30))), "it is claimed ahead of its slot");
+    let job = json!({"name": "ops/a", "command": "true", "cronExpr": "* * * * *"});
+    for (cursor, incarnation, next, why) in [
+        (20, 1, 30, "a slot is claimed ahead of its instant"),
+        (-50, 1, 20, "no worker has decided the slots before"),
+        (7200, 1, 7210, "the clock was set back"),
+        (7200, 9, 20, "the cursor is that of a job that was deleted"),
+    ] {
+        let cursor = json!({
+            "slot": after(cursor), "job": incarnation,
+            "schedule": "*/10 * * * * *", "dialect": "Standard", "zone": "UTC",
+        });
+        let known = entry(&[("jobs/ops/a", job.clone()), ("cursor/ops/a", cursor)]);
+        let status = told(&resource, &Plan::Nothing, &known, after(12));
+        assert_eq!(status.next_schedule_time, Some(time(after(next))), "{why}");
+    }
 }
 
 #[test]
@@ -116,18 +120,12 @@ fn runs_that_go_on_and_runs_that_ended_show_with_their_times() {
     for (slot, outcome) in [(0, Outcome::Succeeded), (10, Outcome::Failed)] {
         ended.add_run(RecentRun { run: run(slot), slot: Slot(after(slot)), outcome, ended: after(slot + 4) });
     }
-    let active = ClaimedRun {
-        session: SessionId("node-1.5".to_owned()),
-        node: "node-1".to_owned(),
-        slot: Slot(after(20)),
-        attempt: 0,
-        claimed: after(19),
-        definition: Revision(1),
-        lost_after: 0,
-        skipped: Vec::new(),
-    };
+    let active = json!({
+        "session": "node-1.5", "node": "node-1", "slot": after(20), "attempt": 0, "claimed": after(19),
+        "definition": 1,
+    });
     let key = format!("runs/ops%2Fa/-/{}", run(20));
-    let entry = entry(&[("status/ops/a", json!(ended)), (&key, json!(active))]);
+    let entry = entry(&[("status/ops/a", json!(ended)), (&key, active)]);
     let resource = resource(&json!({}), &NodeCronJobStatus::default());
     let status = told(&resource, &Plan::Nothing, &entry, after(22));
     assert_eq!(status.active, Some(1));

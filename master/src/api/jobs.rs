@@ -13,8 +13,9 @@ use futures::future::try_join_all;
 use model::job::Owner;
 use model::keys::Key;
 use model::legacy::JobValue;
-use model::run::{Outcome, SkipReason, Skipped};
-use model::values::{ActiveRun, JobStatus, RecentRun};
+use model::next::{held_back, next_slot};
+use model::run::{Outcome, SkipReason, Skipped, Slot};
+use model::values::{ActiveRun, Cursor, JobStatus, RecentRun};
 use model::{Dialect, Job, JobName, TimeZone, UnixMillis};
 use serde::{Deserialize, Serialize};
 use store::tree::Range;
@@ -32,8 +33,9 @@ const LARGEST_PAGE: u32 = 200;
 /// How much of a command a list shows, in characters.
 const SHOWN_COMMAND: usize = 300;
 
-/// How many active runs of a job are shown.
-const SHOWN_ACTIVE: usize = 20;
+/// How many active runs of a job a list shows, and how many are shown of one job.
+const LISTED_ACTIVE: usize = 20;
+const SHOWN_ACTIVE: usize = 1000;
 
 /// A page of the list.
 #[derive(Serialize)]
@@ -55,7 +57,7 @@ pub(crate) struct Page {
 pub(crate) struct JobView {
     name: String,
     state: Phase,
-    /// Why it is invalid.
+    /// Why it is invalid, or stands still.
     message: Option<String>,
     /// In a list, the beginning of it.
     command: String,
@@ -216,20 +218,24 @@ async fn view<T: Tree, L: RunLog>(
             return Ok(Some(JobView { editable: false, ..JobView::invalid(name, message) }));
         }
     };
-    let (job, status, active) = tokio::try_join!(
+    let (job, cursor, status, active) = tokio::try_join!(
         app.tree.get(Key::Job(name.clone())),
+        app.tree.get(Key::Cursor(name.clone())),
         app.tree.get(Key::Status(name.clone())),
         app.tree.list(Range::RunsOf(name.clone())),
     )?;
     let Some(job) = job else { return Ok(None) };
-    let mut view = JobView::of(&name, &job, app.zone, now);
+    let cursor = cursor.and_then(|pair| protocol::read::<Cursor>(&pair).ok());
+    let decided = cursor.filter(|cursor| cursor.job == job.created).map(|cursor| cursor.slot);
+    let mut view = JobView::of(&name, &job, decided, app.zone, now);
     view.editable = match view.owner {
         None => true,
         Some(Owner::Resource { .. }) => app.resources.is_some(),
         Some(Owner::Manifest { .. }) => false,
     };
     view.add_status(status.as_ref());
-    view.add_active(app.tree.prefix(), &active);
+    let shown_active = if most.is_some() { LISTED_ACTIVE } else { SHOWN_ACTIVE };
+    view.add_active(app.tree.prefix(), &active, shown_active);
     if let Some((end, _)) = most.and_then(|most| view.command.char_indices().nth(most)) {
         view.command.truncate(end);
         view.command_cut = true;
@@ -257,7 +263,7 @@ impl JobView {
         }
     }
 
-    fn of(name: &JobName, pair: &KeyValue, zone: TimeZone, now: UnixMillis) -> Self {
+    fn of(name: &JobName, pair: &KeyValue, decided: Option<Slot>, zone: TimeZone, now: UnixMillis) -> Self {
         let mut value = match JobValue::from_bytes(&pair.value) {
             Ok(value) => value,
             Err(error) => return Self::invalid(name.as_str(), error.explain()),
@@ -265,17 +271,18 @@ impl JobView {
         let owner = value.owner.take();
         let legacy = value.legacy.clone();
         let view = match value.into_job(name.clone(), zone) {
-            Ok(job) => Self::valid(&job, now),
+            Ok(job) => Self::valid(&job, decided, now),
             Err(error) => Self::invalid(name.as_str(), error.explain()),
         };
         Self { owner, command: legacy.command, cron_expr: legacy.cron_expr, ..view }
     }
 
-    fn valid(job: &Job, now: UnixMillis) -> Self {
+    fn valid(job: &Job, decided: Option<Slot>, now: UnixMillis) -> Self {
         let schedule = &job.schedule;
+        let next = if job.suspend { None } else { next_slot(schedule, decided, now) };
         Self {
             state: Phase::Idle,
-            message: None,
+            message: held_back(schedule, next, now),
             schedule: Some(ScheduleView {
                 text: schedule.text().to_owned(),
                 dialect: schedule.dialect(),
@@ -283,7 +290,7 @@ impl JobView {
                 description: schedule.describe(),
             }),
             suspended: job.suspend,
-            next: if job.suspend { None } else { text(schedule.next_after(now)) },
+            next: text(next),
             ..Self::invalid(job.name.as_str(), String::new())
         }
     }
@@ -318,11 +325,12 @@ impl JobView {
     }
 
     /// What runs is shown also of a job that has become invalid: it was claimed before.
-    fn add_active(&mut self, prefix: &model::keys::KeyPrefix, pairs: &[KeyValue]) {
+    fn add_active(&mut self, prefix: &model::keys::KeyPrefix, pairs: &[KeyValue], most: usize) {
         let read = |pair: &KeyValue| {
             let Ok(Key::Run(_, run)) = prefix.decode(&pair.key) else { return None };
             let active: ActiveRun = protocol::read(pair).ok()?;
-            Some(ActiveView {
+            // One that waits for a worker is not executed by anybody.
+            active.waiting.is_none().then(|| ActiveView {
                 run: run.to_string(),
                 attempt: active.attempt,
                 node: active.node,
@@ -331,7 +339,7 @@ impl JobView {
             })
         };
         self.active_count = pairs.len();
-        self.active = pairs.iter().filter_map(read).take(SHOWN_ACTIVE).collect();
+        self.active = pairs.iter().filter_map(read).take(most).collect();
         if self.active_count > 0 && matches!(self.state, Phase::Idle) {
             self.state = Phase::Running;
         }

@@ -72,6 +72,38 @@ async fn jobs_that_cannot_run_say_why() {
 }
 
 #[tokio::test]
+async fn the_next_run_is_not_before_a_slot_that_was_decided() {
+    let server = Server::start().await;
+    server.save("ops/a", "true", "0 0 1 1 *").await;
+    let created = server.store.get(Key::Job(job("ops/a"))).await.unwrap().unwrap().created.0;
+    let now = server.get("/api/v1/jobs").await.json()["now"].as_str().unwrap().to_owned();
+    let new_year = |year: i32| format!("{year}-01-01T00:00:00Z");
+    let next = now[..4].parse::<i32>().unwrap() + 1;
+    for (cursor, incarnation, next, message) in [
+        (1999, created, next, None),
+        (2098, created, 2099, Some("the clock was set back: no run before 2099-01-01T00:00:00Z")),
+        // Another job had the name.
+        (2098, created - 1, next, None),
+    ] {
+        let cursor = json!({
+            "slot": new_year(cursor).parse::<UnixMillis>().unwrap(), "job": incarnation,
+            "schedule": "0 0 1 1 *", "dialect": "Legacy", "zone": "UTC",
+        });
+        server.put(Key::Cursor(job("ops/a")), cursor.to_string()).await;
+        let shown = server.get("/api/v1/jobs").await.json()["jobs"][0].clone();
+        assert_eq!(
+            (&shown["next"], &shown["message"]),
+            (&json!(new_year(next)), &json!(message)),
+            "{cursor}"
+        );
+        assert_eq!(
+            (&shown["state"], &server.get("/api/v1/job?name=ops/a").await.json()),
+            (&json!("idle"), &shown)
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_list_is_searched_and_paged_and_bounded() {
     let server = Server::start().await;
     let puts = (0..450).map(|i| {

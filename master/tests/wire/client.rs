@@ -9,9 +9,9 @@ use model::keys::{Key, KeyPrefix};
 use model::legacy::JobValue;
 use model::record::{Output, RunRecord};
 use model::run::{Outcome, Revision, RunId, SessionId, Slot};
-use model::values::{ActiveRun, JobStatus, RecentRun};
+use model::values::{JobStatus, RecentRun};
 use model::{JobName, TimeZone, UnixMillis};
-use serde_json::Value;
+use serde_json::{Value, json};
 use store::embedded::Embedded;
 use store::{LogEntry, Op, RunLog, Tree, Txn};
 use tempfile::TempDir;
@@ -122,17 +122,10 @@ impl Server {
     pub(crate) async fn put_active(&self, name: &str) -> RunId {
         let slot = Slot(UnixMillis(1_764_000_000_000));
         let run = RunId::of_slot(&job(name), Revision(1), slot);
-        let active = ActiveRun {
-            session: SessionId("s".to_owned()),
-            node: "node-1".to_owned(),
-            slot,
-            attempt: 0,
-            claimed: slot.0,
-            definition: Revision(1),
-            lost_after: 0,
-            skipped: Vec::new(),
-        };
-        self.put(Key::Run(job(name), run.clone()), serde_json::to_vec(&active).unwrap()).await;
+        let active = json!({
+            "session": "s", "node": "node-1", "slot": slot, "attempt": 0, "claimed": slot, "definition": 1,
+        });
+        self.put(Key::Run(job(name), run.clone()), active.to_string()).await;
         run
     }
 

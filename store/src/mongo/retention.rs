@@ -25,21 +25,32 @@ pub(super) async fn forget_runs(of: &Collections, job: &JobName, keep: History) 
     let (succeeded, others) = Outcome::ALL.split_at(1);
     for (outcomes, kept) in [(succeeded, keep.succeeded), (others, keep.failed)] {
         let outcomes: Vec<_> = outcomes.iter().map(|outcome| outcome.as_str()).collect();
+        let mut before = Vec::new();
         loop {
             let all = of.log.find(doc! { "jobName": job.as_str(), "outcome": { "$in": &outcomes } });
             let old = all.sort(schema::newest_first()).skip(kept.into()).limit(BATCH);
             let old = old.projection(doc! { "outcome": 1, "outputChunks": 1 }).await?;
             let old: Vec<Document> = old.try_collect().await?;
-            if old.is_empty() {
+            if is_done(&old, &before) {
                 break;
             }
             // First the chunks: should this end in between, the next one finds the records again.
             remove_chunks(of, &old).await?;
             let ids: Vec<_> = old.iter().filter_map(|log| log.get("_id").cloned()).collect();
             of.log.delete_many(doc! { "_id": { "$in": ids } }).await?;
+            before = old;
         }
     }
     Ok(())
+}
+
+/// Whether there is nothing to remove, or the server has left there what it was just asked to remove, whatever it said.
+/// Then the next append tries again.
+fn is_done(old: &[Document], before: &[Document]) -> bool {
+    if !old.is_empty() && old == before {
+        tracing::warn!("the MongoDB server does not remove old records; the next record tries again");
+    }
+    old.is_empty() || old == before
 }
 
 /// Removes the chunks of documents, of which `_id`, `outcome` and `outputChunks` are enough.
@@ -53,14 +64,16 @@ pub(super) async fn remove_chunks(of: &Collections, logs: &[Document]) -> Result
 
 /// Removes the oldest skipped slots of a job beyond what is kept.
 pub(super) async fn forget_skips(of: &Collections, job: &JobName) -> Result<()> {
+    let mut before = Vec::new();
     loop {
         let old = of.slots.find(doc! { "jobName": job.as_str() }).sort(schema::latest_first());
         let old = old.skip(KEPT_SKIPS.into()).limit(BATCH).projection(doc! { "_id": 1 }).await?;
         let old: Vec<Document> = old.try_collect().await?;
-        if old.is_empty() {
+        if is_done(&old, &before) {
             return Ok(());
         }
         let ids: Vec<_> = old.iter().filter_map(|slot| slot.get("_id").cloned()).collect();
         of.slots.delete_many(doc! { "_id": { "$in": ids } }).await?;
+        before = old;
     }
 }

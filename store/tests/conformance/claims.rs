@@ -8,7 +8,9 @@ use model::values::Cursor;
 use store::protocol;
 use store::{Range, Tree};
 
-use super::world::{claim, claim_now, commit, delete, finish, job, look, put, put_job, register, slot};
+use super::world::{
+    claim, claim_now, collect, commit, delete, finish, job, look, put, put_job, register, slot,
+};
 
 pub(crate) async fn of_twenty_claims_of_a_slot_one_wins<S: Tree>(store: &S) {
     let mut sessions = Vec::new();
@@ -76,7 +78,7 @@ pub(crate) async fn a_refused_claim_finds_the_present_state<S: Tree>(store: &S) 
     finish(store, &job.name, &first, Outcome::Failed).await;
     let second = claim_now(store, &job, &session, slot(2)).await;
 
-    let (_, txn) = protocol::claim(&job, stale, &session, "n", slot(3), Vec::new(), slot(3).0);
+    let (_, _, txn) = protocol::claim(&job, stale, &session, "n", slot(3), Vec::new(), slot(3).0);
     let reply = commit(store, txn).await;
     assert!(!reply.succeeded);
     let name = || job.name.clone();
@@ -161,7 +163,7 @@ pub(crate) async fn the_fencing_token_grows_from_run_to_run<S: Tree>(store: &S) 
         finish(store, &job.name, &claimed, Outcome::Succeeded).await;
         if second == 3 {
             delete(store, Key::Job(job.name.clone())).await;
-            commit(store, protocol::collect(&job.name, Revision::NONE)).await;
+            collect(store, &job.name, Revision::NONE).await;
             put_job(store, &job).await;
         }
     }

@@ -6,7 +6,7 @@ use model::run::{Outcome, Revision};
 use store::protocol;
 use store::{Range, Tree};
 
-use super::world::{claim_now, commit, delete, exists, finish, job, put_job, register, slot};
+use super::world::{claim_now, collect, commit, delete, exists, finish, job, put_job, register, slot};
 
 pub(crate) async fn collect_removes_what_a_deleted_job_left<S: Tree>(store: &S) {
     let (job, session) = (job("a"), register(store, "n/1").await);
@@ -16,11 +16,11 @@ pub(crate) async fn collect_removes_what_a_deleted_job_left<S: Tree>(store: &S) 
     finish(store, &job.name, &claimed, Outcome::Killed).await;
     delete(store, Key::Job(job.name.clone())).await;
 
-    assert!(commit(store, protocol::collect(&job.name, Revision::NONE)).await.succeeded);
+    assert!(collect(store, &job.name, Revision::NONE).await.succeeded);
     for folder in [Folder::Jobs, Folder::Cursors, Folder::Runs, Folder::Statuses, Folder::Kills] {
         assert_eq!(store.list(Range::Folder(folder)).await.unwrap(), [], "{folder:?}");
     }
-    let again = commit(store, protocol::collect(&job.name, Revision::NONE)).await;
+    let again = collect(store, &job.name, Revision::NONE).await;
     assert!(again.succeeded, "once more is no error");
 }
 
@@ -29,10 +29,10 @@ pub(crate) async fn collect_waits_for_the_last_run<S: Tree>(store: &S) {
     put_job(store, &job).await;
     let claimed = claim_now(store, &job, &session, slot(1)).await;
     delete(store, Key::Job(job.name.clone())).await;
-    assert!(!commit(store, protocol::collect(&job.name, Revision::NONE)).await.succeeded);
+    assert!(!collect(store, &job.name, Revision::NONE).await.succeeded);
     assert!(exists(store, Key::Cursor(job.name.clone())).await);
     finish(store, &job.name, &claimed, Outcome::Killed).await;
-    assert!(commit(store, protocol::collect(&job.name, Revision::NONE)).await.succeeded);
+    assert!(collect(store, &job.name, Revision::NONE).await.succeeded);
     assert!(!exists(store, Key::Cursor(job.name.clone())).await);
 }
 
@@ -43,7 +43,7 @@ pub(crate) async fn collect_spares_a_recreated_job<S: Tree>(store: &S) {
     finish(store, &job.name, &claimed, Outcome::Succeeded).await;
     delete(store, Key::Job(job.name.clone())).await;
     put_job(store, &job).await;
-    assert!(!commit(store, protocol::collect(&job.name, Revision::NONE)).await.succeeded);
+    assert!(!collect(store, &job.name, Revision::NONE).await.succeeded);
     assert!(exists(store, Key::Cursor(job.name.clone())).await);
     assert!(exists(store, Key::Status(job.name.clone())).await);
 }

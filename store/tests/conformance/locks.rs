@@ -8,7 +8,7 @@ use store::protocol;
 use store::{Compare, Op, Renewed, Tree, Txn};
 
 use super::world::{
-    Claimed, claim, claim_now, commit, delete, exists, finish, holds, job, look, lose, put, put_job,
+    Claimed, claim, claim_now, collect, commit, delete, exists, finish, holds, job, look, lose, put, put_job,
     register, slot,
 };
 
@@ -116,7 +116,7 @@ pub(crate) async fn a_run_of_an_ended_session_is_taken_over_by_the_next<S: Tree>
     let claimed = claim_now(store, &job, &first, slot(1)).await;
     store.close_session(&first).await.expect("the store works");
     let second = register(store, "n/2").await;
-    let readopt = |token| protocol::readopt(&job.name, (&claimed.run, &claimed.active), token, &second);
+    let readopt = |token| protocol::readopt(&job.name, (&claimed.run, &claimed.active), token, &second).1;
     let moved = commit(store, readopt(claimed.token)).await;
     assert!(moved.succeeded && moved.revision > claimed.token, "the token grows");
     let now = claimed_again(store, &job, &claimed.run).await;
@@ -126,7 +126,7 @@ pub(crate) async fn a_run_of_an_ended_session_is_taken_over_by_the_next<S: Tree>
     store.close_session(&second).await.expect("the store works");
     let third = register(store, "n/3").await;
     assert!(lose(store, &job.name, &now, &third).await);
-    let late = protocol::readopt(&job.name, (&now.run, &now.active), now.token, &third);
+    let (_, late) = protocol::readopt(&job.name, (&now.run, &now.active), now.token, &third);
     assert!(!commit(store, late).await.succeeded, "it was declared lost");
 }
 
@@ -174,6 +174,6 @@ pub(crate) async fn collect_takes_the_reservation_along<S: Tree>(store: &S) {
     assert!(finish(store, &job.name, &claimed, Outcome::Succeeded).await);
     delete(store, Key::Job(job.name.clone())).await;
     let reserved = look(store, &job.name).await.lock;
-    assert!(commit(store, protocol::collect(&job.name, reserved)).await.succeeded);
+    assert!(collect(store, &job.name, reserved).await.succeeded);
     assert_eq!(lock_value(store, &job).await, None);
 }

@@ -6,7 +6,7 @@ use model::run::{Outcome, Revision};
 use store::protocol;
 use store::{Range, Tree};
 
-use super::world::{claim_now, commit, delete, exists, finish, job, name, put_job, register, slot};
+use super::world::{claim_now, collect, commit, delete, exists, finish, job, name, put_job, register, slot};
 
 const ALIKE: [&str; 18] = [
     "ops",
@@ -51,7 +51,7 @@ pub(crate) async fn jobs_whose_names_begin_alike_have_nothing_in_common<S: Tree>
             delete(store, store.prefix().decode(&pair.key).unwrap()).await;
         }
         delete(store, Key::Job(ours.clone())).await;
-        assert!(commit(store, protocol::collect(&ours, Revision::NONE)).await.succeeded, "{text}");
+        assert!(collect(store, &ours, Revision::NONE).await.succeeded, "{text}");
         for (other, text) in alike().enumerate() {
             let left = name(text);
             let run = store.list(Range::RunsOf(left.clone())).await.unwrap().len();

@@ -61,6 +61,7 @@ pub(crate) async fn look<S: Tree>(store: &S, job: &JobName) -> Known {
                 Op::Get(Key::Cursor(job())),
                 Op::Get(Key::Status(job())),
                 Op::Get(Key::Lock(job())),
+                Op::Get(Key::Kill(job())),
             ],
             ..Txn::default()
         },
@@ -76,7 +77,14 @@ pub(crate) async fn look<S: Tree>(store: &S, job: &JobName) -> Known {
         cursor: modified(Key::Cursor(job())),
         status: modified(Key::Status(job())),
         lock: reserved,
+        kill: modified(Key::Kill(job())),
     }
+}
+
+/// Removes what a deleted job left, on the present state.
+pub(crate) async fn collect<S: Tree>(store: &S, job: &JobName, reserved: Revision) -> TxnReply {
+    let cursor = look(store, job).await.cursor;
+    commit(store, protocol::collect(job, cursor, reserved)).await
 }
 
 pub(crate) async fn register<S: Tree>(store: &S, id: &str) -> Session {
@@ -92,7 +100,7 @@ pub(crate) async fn claim<S: Tree>(
     session: &Session,
     slot: Slot,
 ) -> Option<Claimed> {
-    let (run, txn) = protocol::claim(job, known, session, "node-1", slot, Vec::new(), slot.0);
+    let (run, _, txn) = protocol::claim(job, known, session, "node-1", slot, Vec::new(), slot.0);
     let reply = commit(store, txn).await;
     if !reply.succeeded {
         return None;

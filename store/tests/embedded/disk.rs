@@ -49,7 +49,7 @@ async fn try_claim(
     second: i64,
 ) -> Result<bool, TreeError> {
     let known = look(store, &job.name).await;
-    let (_, txn) = protocol::claim(job, known, session, "n", slot(second), Vec::new(), slot(second).0);
+    let (_, _, txn) = protocol::claim(job, known, session, "n", slot(second), Vec::new(), slot(second).0);
     store.commit(txn).await.map(|reply| reply.succeeded)
 }
 

@@ -9,11 +9,13 @@ use model::keys::{Folder, Key};
 use model::run::{Outcome, Revision};
 use rusqlite::Connection;
 use store::embedded::{Embedded, OpenError};
-use store::{LogError, Range, RunLog, RunQuery, Tree, TreeError, Txn, protocol};
+use store::{LogError, Range, RunLog, RunQuery, Tree, TreeError, Txn};
 
 use crate::child;
 use crate::conformance::log::{append_one, record};
-use crate::conformance::world::{claim_now, commit, delete, finish, job, name, put, put_job, register, slot};
+use crate::conformance::world::{
+    claim_now, collect, delete, finish, job, name, put, put_job, register, slot,
+};
 
 const LONG: Duration = Duration::from_secs(30);
 
@@ -73,7 +75,7 @@ async fn records_of_a_collected_job_stay() {
     append_one(&store, record("a", 1, Outcome::Succeeded)).await.unwrap();
     finish(&store, &job.name, &claimed, Outcome::Succeeded).await;
     delete(&store, Key::Job(job.name.clone())).await;
-    assert!(commit(&store, protocol::collect(&job.name, Revision::NONE)).await.succeeded);
+    assert!(collect(&store, &job.name, Revision::NONE).await.succeeded);
     let query = RunQuery { job: Some(job.name), limit: 10, ..RunQuery::default() };
     assert_eq!(store.runs(query).await.unwrap().len(), 1);
 }

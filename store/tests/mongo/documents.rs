@@ -1,9 +1,10 @@
 //! What other programs find in the collections, and what they leave there.
 
+use e2e::MongoOptions;
 use futures::TryStreamExt;
 use model::UnixMillis;
 use model::job::History;
-use model::record::{Output, RunRecord};
+use model::record::{Output, RunRecord, SkipRecord};
 use model::run::{Outcome, Revision, RunId, SessionId, SkipReason, Skipped};
 use mongodb::bson::spec::ElementType;
 use mongodb::bson::{Bson, Document, doc, oid::ObjectId};
@@ -12,6 +13,7 @@ use store::{LogEntry, LogError, RunLog, RunQuery};
 
 use crate::conformance::log::{append_one, record};
 use crate::conformance::world::{name, slot};
+use crate::keeper::Keeper;
 use crate::server::{self, Place};
 
 async fn documents(place: &Place, collection: &str) -> Vec<Document> {
@@ -226,6 +228,35 @@ async fn large_limits_are_kept_to_within_some_records() {
 }
 
 #[tokio::test]
+async fn a_server_that_removes_nothing_is_not_asked_again_and_again() {
+    for claims in [0, 1] {
+        let place = server::own(MongoOptions::default()).await;
+        let port = place.server.as_ref().expect("its own").port();
+        let keeper = Keeper::start(port, claims).await;
+        let log = MongoLog::new(MongoConfig { uri: keeper.uri.clone(), ..place.config() }).unwrap();
+        let keep = History { succeeded: 1, failed: 1 };
+        let entries = |seconds: std::ops::Range<i64>| {
+            let run = |second| LogEntry::Run { record: record("a", second, Outcome::Succeeded), keep };
+            let skip = |second| {
+                let (job, slot) = (name("a"), slot(second));
+                let skipped = Skipped { from: slot, to: slot, count: Some(1), reason: SkipReason::Missed };
+                LogEntry::Skipped(SkipRecord { job, node: "n".to_owned(), decided: slot.0, skipped })
+            };
+            seconds.flat_map(|second| [run(second), skip(second)]).collect::<Vec<_>>()
+        };
+        log.append(entries(0..200)).await.unwrap();
+        assert!((1..10).contains(&keeper.asked()), "{}", keeper.asked());
+        assert_eq!(documents(&place, "log").await.len(), 200);
+
+        // The next append tries again.
+        keeper.remove();
+        log.append(entries(200..300)).await.unwrap();
+        assert_eq!(documents(&place, "log").await.len(), 1);
+        assert_eq!(documents(&place, "slots").await.len(), 100);
+    }
+}
+
+#[tokio::test]
 async fn retention_by_age_is_the_servers() {
     let place = server::any().await;
     let retention = Some(std::time::Duration::from_hours(24));
@@ -234,8 +265,7 @@ async fn retention_by_age_is_the_servers() {
     run.output.head = vec![0xff];
     append_one(&log, run).await.unwrap();
     let skipped = Skipped { from: slot(1), to: slot(1), count: Some(1), reason: SkipReason::Missed };
-    let skip =
-        model::record::SkipRecord { job: name("a"), node: "n".to_owned(), decided: slot(2).0, skipped };
+    let skip = SkipRecord { job: name("a"), node: "n".to_owned(), decided: slot(2).0, skipped };
     log.append(vec![LogEntry::Skipped(skip)]).await.unwrap();
     for (collection, after) in [("log", 24), ("output", 25), ("slots", 24)] {
         let found = documents(&place, collection).await;

@@ -7,6 +7,7 @@
 mod conformance;
 
 mod documents;
+mod keeper;
 mod server;
 mod servers;
 

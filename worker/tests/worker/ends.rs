@@ -122,7 +122,8 @@ async fn deleting_a_job_ends_its_run_and_leaves_only_its_records() {
     world.delete("a").await;
     let record = world.first_record("a").await;
     assert_eq!(record.outcome, Outcome::Killed);
-    assert_eq!(record.message, "killed because the job was deleted");
+    // Its slot is claimed ahead, so that the command may not have been started.
+    assert!(record.message.starts_with("killed because the job was deleted"), "{}", record.message);
     eventually("an empty tree", || async {
         let mut keys = Vec::new();
         for folder in [Folder::Jobs, Folder::Cursors, Folder::Runs, Folder::Statuses, Folder::Kills] {

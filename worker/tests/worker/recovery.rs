@@ -23,6 +23,8 @@ async fn orphan(world: &World) -> (RunId, ActiveRun) {
         definition,
         lost_after: 0,
         skipped: Vec::new(),
+        job: definition,
+        waiting: None,
     };
     let run = RunId::of_slot(&name("a"), definition, slot);
     world.put(Key::Run(name("a"), run.clone()), serde_json::to_vec(&active).unwrap()).await;

@@ -9,7 +9,7 @@ use model::keys::{Folder, Key, KeyPrefix};
 use model::legacy::JobValue;
 use model::record::{RunRecord, SkipRecord};
 use model::run::Revision;
-use model::values::JobStatus;
+use model::values::{ActiveRun, JobStatus};
 use model::{Job, JobName, TimeZone};
 use serde_json::{Value, json};
 use store::embedded::Embedded;
@@ -98,8 +98,11 @@ impl World {
         self.store.get(key).await.unwrap()
     }
 
+    /// How many runs of a job a worker holds.
     pub(crate) async fn active(&self, job: &str) -> usize {
-        self.store.list(Range::RunsOf(name(job))).await.unwrap().len()
+        let runs = self.store.list(Range::RunsOf(name(job))).await.unwrap();
+        let held = |pair: &&KeyValue| protocol::read::<ActiveRun>(pair).unwrap().waiting.is_none();
+        runs.iter().filter(held).count()
     }
 
     pub(crate) async fn keys(&self, folder: Folder) -> Vec<String> {

@@ -1,0 +1,101 @@
+//! What is true of sessions, workers, executors and what was recorded, apart from what the tree says.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::JobName;
+use model::record::{RunRecord, SkipRecord};
+use model::run::{Outcome, RunId, SessionId, SkipReason, Slot};
+
+use super::witness::Witness;
+use crate::time::At;
+
+/// A worker's process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct WorkerId(pub usize);
+
+/// An executor's process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ExecutorId(pub usize);
+
+/// A session.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SessionFacts {
+    pub(super) of: WorkerId,
+    /// Its key is in the tree.
+    pub(super) lives: bool,
+    /// Somebody else removed its key.
+    pub(super) removed: bool,
+}
+
+/// One attempt of a run.
+pub(super) type Attempt = (RunId, u32);
+
+/// A skipped stretch, as the log names it.
+pub(super) type SkipName = (JobName, Slot, SkipReason);
+
+/// Everything that decisions are held against.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    pub(super) sessions: BTreeMap<SessionId, SessionFacts>,
+    /// When each worker's process ended, if it did.
+    dead_workers: BTreeMap<WorkerId, At>,
+    dead_executors: BTreeSet<ExecutorId>,
+    /// Which executors were told to start an attempt.
+    ordered: BTreeMap<Attempt, ExecutorId>,
+    pub(super) witness: Witness,
+    /// The outcomes that were ever put into a spool, by attempt; a spool is as durable as the log.
+    pub(super) spooled: BTreeMap<Attempt, BTreeSet<Outcome>>,
+    pub(super) spooled_skips: BTreeSet<SkipName>,
+    /// What the log said of an attempt when it last took a record of it.
+    pub(super) logged: BTreeMap<Attempt, RunRecord>,
+    pub(super) logged_skips: BTreeMap<SkipName, SkipRecord>,
+    /// The tree took no puts lately.
+    pub(super) no_space: bool,
+}
+
+impl Facts {
+    pub(super) fn opened(&mut self, session: SessionId, of: WorkerId) {
+        self.sessions.insert(session, SessionFacts { of, lives: false, removed: false });
+    }
+
+    pub(super) fn worker_died(&mut self, worker: WorkerId, now: At) {
+        self.dead_workers.entry(worker).or_insert(now);
+    }
+
+    pub(super) fn executor_died(&mut self, executor: ExecutorId) {
+        self.dead_executors.insert(executor);
+    }
+
+    pub(super) fn ordered(&mut self, run: RunId, attempt: u32, executor: ExecutorId) {
+        self.ordered.insert((run, attempt), executor);
+    }
+
+    /// Whether the key of a session is in the tree.
+    pub(super) fn session_lives(&self, session: &SessionId) -> bool {
+        self.sessions.get(session).is_some_and(|session| session.lives)
+    }
+
+    /// Whose session it is.
+    pub(super) fn worker_of(&self, session: &SessionId) -> Option<WorkerId> {
+        self.sessions.get(session).map(|session| session.of)
+    }
+
+    /// Whether something died that makes this attempt's end unknown.
+    pub(super) fn may_be_lost(&self, attempt: &Attempt, session: &SessionId) -> bool {
+        let executor_died =
+            self.ordered.get(attempt).is_some_and(|executor| self.dead_executors.contains(executor));
+        let worker_died =
+            self.worker_of(session).is_none_or(|worker| self.dead_workers.contains_key(&worker));
+        executor_died || worker_died || !self.session_lives(session)
+    }
+
+    /// Whether there is a record of an attempt with this outcome.
+    pub(super) fn is_recorded(&self, attempt: &Attempt, outcome: Outcome) -> bool {
+        self.spooled.get(attempt).is_some_and(|outcomes| outcomes.contains(&outcome))
+    }
+
+    /// Whether a skipped stretch is in the log or a spool.
+    pub(super) fn is_skip_recorded(&self, name: &SkipName) -> bool {
+        self.logged_skips.contains_key(name) || self.spooled_skips.contains(name)
+    }
+}

@@ -1,0 +1,52 @@
+//! Rules that are left out on purpose, to see that the checker notices.
+
+use model::keys::Key;
+use store::{Compare, Txn};
+use worker::core::Broken;
+
+/// One of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sabotage {
+    /// Transactions do not compare the cursor.
+    CursorNotCompared,
+    /// Transactions do not compare the fencing token of a run.
+    TokenNotCompared,
+    /// Transactions do not compare registrations, neither the worker's own nor a dead one's.
+    SessionNotCompared,
+    /// Transactions do not compare the job's definition.
+    DefinitionNotCompared,
+    /// A claim does not ask whether the job has a run.
+    RunsNotCompared,
+    /// Executors do not keep the fence.
+    FenceIgnored,
+    /// A spool is empty after a crash of its worker.
+    SpoolDropped,
+    /// Executors do not end their processes when their worker is gone.
+    OrphansLive,
+    /// The core leaves out a rule of its own.
+    Core(Broken),
+}
+
+impl Sabotage {
+    /// The transaction as it reaches the tree.
+    pub(crate) fn of_txn(self, mut txn: Txn) -> Txn {
+        let left_out = |compare: &Compare| match (self, compare) {
+            (Self::CursorNotCompared, Compare::Modified(Key::Cursor(_), _))
+            | (Self::TokenNotCompared, Compare::Modified(Key::Run(..), _))
+            | (Self::SessionNotCompared, Compare::Created(Key::Worker(_), _))
+            | (Self::DefinitionNotCompared, Compare::Modified(Key::Job(_), _))
+            | (Self::RunsNotCompared, Compare::Empty(_)) => true,
+            _ => false,
+        };
+        txn.when.retain(|compare| !left_out(compare));
+        txn
+    }
+
+    /// What the core is told.
+    pub(crate) fn of_core(self) -> Option<Broken> {
+        match self {
+            Self::Core(broken) => Some(broken),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! The end of a run: its record goes to the log, then its claim is given up and counted.
+//!
+//! In that order, so that a crash in between loses nothing: the claim is still there, and whoever finds it finds the
+//! record too and only repeats the second step. Each step is tried again for as long as it takes. A step whose reply was
+//! lost may have been done: an end is recognised by what the status says of the run.
+
+use std::sync::Arc;
+
+use model::JobName;
+use model::job::History;
+use model::keys::Key;
+use model::record::{RunRecord, SkipRecord};
+use model::run::{Revision, Skipped};
+use model::values::{ActiveRun, JobStatus, RecentRun};
+use store::{LogEntry, LogError, TreeError, Txn, TxnReply, protocol};
+
+use super::runs::Stage;
+use super::transactions::Ask;
+use super::{Act, Core, Level, RETRY_AFTER, Timer};
+use crate::Report;
+use crate::executor::RunKey;
+
+/// Names an end that is being recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct EndId(u64);
+
+/// Who records an end.
+#[derive(Clone, Debug)]
+pub(super) enum By {
+    /// The process that holds the run, or somebody who found the record that it left.
+    Holder,
+    /// Another worker, because this holder is dead.
+    Survivor(Box<ActiveRun>),
+    /// The worker whose turn it is with a run that waits.
+    Runner,
+}
+
+/// A run that has ended and that is still in the tree.
+#[derive(Clone, Debug)]
+pub(super) struct End {
+    pub(super) record: Arc<RunRecord>,
+    pub(super) keep: History,
+    /// The stretches that its claim passed over.
+    pub(super) skipped: Vec<Skipped>,
+    pub(super) token: Revision,
+    pub(super) by: By,
+    /// The run, where this process holds it.
+    pub(super) key: Option<RunKey>,
+    /// The record is in the log.
+    recorded: bool,
+    /// The status that the transaction under way puts, and the revision of the one that it was made from.
+    status: Option<Box<JobStatus>>,
+    status_seen: Revision,
+    /// A transaction whose reply was lost may have been done.
+    unsure: bool,
+}
+
+impl End {
+    pub(super) fn new(
+        record: RunRecord,
+        keep: History,
+        skipped: Vec<Skipped>,
+        token: Revision,
+        by: By,
+        key: Option<RunKey>,
+    ) -> Self {
+        let record = Arc::new(record);
+        Self {
+            record,
+            keep,
+            skipped,
+            token,
+            by,
+            key,
+            recorded: false,
+            status: None,
+            status_seen: Revision::NONE,
+            unsure: false,
+        }
+    }
+
+    fn skips(&self) -> impl Iterator<Item = SkipRecord> {
+        let RunRecord { job, node, claimed, .. } = &*self.record;
+        self.skipped.iter().map(|skipped| SkipRecord {
+            job: job.clone(),
+            node: node.clone(),
+            decided: *claimed,
+            skipped: *skipped,
+        })
+    }
+
+    fn entries(&self) -> Vec<LogEntry> {
+        let run = LogEntry::Run { record: RunRecord::clone(&self.record), keep: self.keep };
+        self.skips().map(LogEntry::Skipped).chain([run]).collect()
+    }
+
+    fn recent(&self) -> RecentRun {
+        let RunRecord { run, slot, outcome, ended, .. } = &*self.record;
+        RecentRun { run: run.clone(), slot: *slot, outcome: *outcome, ended: *ended }
+    }
+
+    /// The status with this run in it.
+    fn counted(&self, before: Option<&JobStatus>) -> Box<JobStatus> {
+        let mut status = before.cloned().unwrap_or_default();
+        status.add_skipped(&self.skipped);
+        status.add_run(self.recent());
+        Box::new(status)
+    }
+}
+
+/// Whether the end is in the job's status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Counted {
+    Yes,
+    /// The end had been decided by another worker.
+    Elsewhere,
+    /// The tree takes no puts for lack of space: only the log knows the end.
+    NoSpace,
+}
+
+impl Core {
+    /// Records the end of a run that this process holds.
+    pub(super) fn end_held(&mut self, key: RunKey, record: RunRecord) {
+        let Some(run) = self.runs.get_mut(key) else { return };
+        run.stage = Stage::Ending;
+        let (keep, skipped, token) = (run.job.history, run.active.skipped.clone(), run.token);
+        self.record_end(End::new(record, keep, skipped, token, By::Holder, Some(key)));
+    }
+
+    /// Begins to record an end. Of a run that this process does not hold, nothing else is decided about the job meanwhile.
+    pub(super) fn record_end(&mut self, end: End) {
+        if end.key.is_none() {
+            self.view.entry(&end.record.job).deciding = true;
+        }
+        self.last_end += 1;
+        let id = EndId(self.last_end);
+        self.ends.insert(id, end);
+        self.go_on_with_end(id);
+    }
+
+    /// Asks for the next step.
+    pub(super) fn go_on_with_end(&mut self, id: EndId) {
+        let Some(end) = self.ends.get(&id) else { return };
+        if !end.recorded {
+            let entries = end.entries();
+            let ask = self.ask(Ask::Append(id));
+            self.act(Act::Append(ask, entries));
+            return;
+        }
+        let name = end.record.job.clone();
+        let entry = self.view.entry(&name);
+        let status = end.counted(entry.status.value.as_deref());
+        let seen = entry.known().status;
+        let txn = self.end_txn(end, &name, seen, &status);
+        if let Some(end) = self.ends.get_mut(&id) {
+            (end.status, end.status_seen) = (Some(status), seen);
+        }
+        self.commit(Ask::Finish(id), txn);
+    }
+
+    fn end_txn(&self, end: &End, name: &JobName, seen: Revision, status: &JobStatus) -> Txn {
+        let (run, session) = (&end.record.run, self.sessions.present());
+        match &end.by {
+            By::Holder => protocol::finish(name, run, end.token, seen, status),
+            By::Survivor(holder) => protocol::lose(name, (run, holder), end.token, session, seen, status),
+            By::Runner => protocol::end_waiting(name, run, end.token, session, seen, status),
+        }
+    }
+
+    pub(super) fn appended_end(&mut self, id: EndId, reply: Result<(), LogError>) {
+        match reply {
+            Ok(()) => {
+                if let Some(end) = self.ends.get_mut(&id) {
+                    end.recorded = true;
+                }
+                self.go_on_with_end(id);
+            }
+            Err(why) => {
+                self.trouble_with(&why);
+                self.after(RETRY_AFTER, Timer::End(id));
+            }
+        }
+    }
+
+    pub(super) fn finished(&mut self, id: EndId, reply: Result<TxnReply, TreeError>) {
+        let Some(end) = self.ends.get_mut(&id) else { return };
+        match reply {
+            Ok(reply) if reply.succeeded => {
+                let status = end.status.take();
+                self.over_trouble();
+                self.ended(id, Counted::Yes, status, reply.revision);
+            }
+            Ok(reply) => self.finish_refused(id, &reply),
+            Err(why) => {
+                end.unsure = true;
+                let release = matches!(why, TreeError::NoSpace(_)) && matches!(end.by, By::Holder);
+                let (name, run, token) = (end.record.job.clone(), end.record.run.clone(), end.token);
+                self.trouble_with(&why);
+                if release {
+                    // A full etcd refuses puts, but not deletions.
+                    self.commit(Ask::Release(id), protocol::release(&name, &run, token));
+                } else {
+                    self.after(RETRY_AFTER, Timer::End(id));
+                }
+            }
+        }
+    }
+
+    pub(super) fn released(&mut self, id: EndId, reply: Result<TxnReply, TreeError>) {
+        match reply {
+            Ok(reply) if reply.succeeded => self.ended(id, Counted::NoSpace, None, reply.revision),
+            Ok(_) => self.after(RETRY_AFTER, Timer::End(id)),
+            Err(why) => {
+                self.trouble_with(&why);
+                self.after(RETRY_AFTER, Timer::End(id));
+            }
+        }
+    }
+
+    /// The run or the status is not as it was thought to be.
+    fn finish_refused(&mut self, id: EndId, reply: &TxnReply) {
+        let Some(end) = self.ends.get(&id) else { return };
+        let (name, run) = (end.record.job.clone(), end.record.run.clone());
+        let key = |key| self.view.prefix().encode(&key);
+        let run_key = key(Key::Run(name.clone(), run.clone()));
+        let status_key = key(Key::Status(name.clone()));
+        let at = |key: &str| reply.found.iter().find(|pair| pair.key == *key);
+        let present = at(&run_key).map(|pair| (pair.modified, protocol::read::<ActiveRun>(pair).ok()));
+        let status = at(&status_key).map_or(Revision::NONE, |pair| pair.modified);
+        for pair in &reply.found {
+            let _ = self.view.put(pair);
+        }
+        if status == Revision::NONE {
+            self.view.set_status(&name, reply.revision, None);
+        }
+        if present.is_none() {
+            self.view.delete_run(&name, &run, reply.revision);
+        }
+        let Some(end) = self.ends.get_mut(&id) else { return };
+        let mine = |active: &ActiveRun| self.sessions.is_mine(&active.session) && active.waiting.is_none();
+        match present {
+            Some((token, _)) if token == end.token => {
+                if status == end.status_seen {
+                    // It was a session that the transaction found alive or gone.
+                    self.ended(id, Counted::Elsewhere, None, reply.revision);
+                } else {
+                    self.go_on_with_end(id);
+                }
+            }
+            // Our own request to move it to a later session had been done.
+            Some((token, Some(active)))
+                if matches!(end.by, By::Holder) && end.key.is_some() && mine(&active) =>
+            {
+                end.token = token;
+                self.go_on_with_end(id);
+            }
+            Some(_) => self.ended(id, Counted::Elsewhere, None, reply.revision),
+            None => {
+                let status = self.view.get(&name).and_then(|entry| entry.status.value.as_deref());
+                let ours = end.unsure && status.is_some_and(|status| status.recent.contains(&end.recent()));
+                let counted = if ours { Counted::Yes } else { Counted::Elsewhere };
+                self.ended(id, counted, None, reply.revision);
+            }
+        }
+    }
+
+    /// The run is not in the tree any more, or is another worker's to end.
+    fn ended(&mut self, id: EndId, counted: Counted, status: Option<Box<JobStatus>>, revision: Revision) {
+        let Some(end) = self.ends.remove(&id) else { return };
+        let (name, run) = (end.record.job.clone(), end.record.run.clone());
+        self.orphans.forget(&name, &run, end.token);
+        if end.key.is_some() || counted != Counted::Elsewhere {
+            self.view.delete_run(&name, &run, revision);
+        }
+        let entry = self.view.entry(&name);
+        if let Some(status) = status {
+            entry.status.set(revision, Some(status));
+        }
+        if entry.lock.revision == end.token && counted != Counted::Elsewhere {
+            entry.lock.set(revision, super::view::Holder::Nobody);
+        }
+        match end.key {
+            Some(key) => drop(self.runs.remove(key)),
+            None => entry.deciding = false,
+        }
+        match counted {
+            Counted::Yes => {}
+            Counted::NoSpace => {
+                let text =
+                    "the job tree is full, so this end is in the log alone and not in the job's status";
+                self.note(Level::Warn, Some(&name), format!("run {run}: {text}"));
+            }
+            Counted::Elsewhere => {
+                let text = "another worker had decided the end of this run; its record is kept";
+                self.note(Level::Warn, Some(&name), format!("run {run}: {text}"));
+            }
+        }
+        if end.key.is_some() || counted != Counted::Elsewhere {
+            for skip in end.skips() {
+                self.act(Act::Tell(Report::Skipped(Arc::new(skip))));
+            }
+            self.act(Act::Tell(Report::Ended(end.record)));
+        }
+        self.look_again(&name);
+        self.check_strays(&name);
+    }
+}

@@ -1,0 +1,387 @@
+//! Looking at a job: whether there is something to do about it now, and when to look next.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::decide::{self, Decision};
+use model::record::RunRecord;
+use model::run::{Revision, RunId, SkipReason, Skipped, Slot};
+use model::values::{ActiveRun, MOST_PENDING};
+use model::{Job, JobName, UnixMillis};
+use store::LogError;
+use store::protocol::Known;
+
+use super::ends::{By, End};
+use super::transactions::Ask;
+use super::view::{Entry, Holder, KnownRun};
+use super::{AT_ONCE, Act, CLAIM_LEAD, Core, Level, MOST_ASKED, RETRY_AFTER, runs};
+use crate::executor::Boottime;
+use crate::times::OWNER_STUCK;
+
+/// The jobs of other workers of which something is due: the revision of what is due, and since when it stands there.
+#[derive(Debug, Default)]
+pub(super) struct Standing {
+    since: HashMap<JobName, (Revision, Boottime)>,
+}
+
+impl Standing {
+    /// How much of `patience` is left with a job that stands at this revision now.
+    fn left(&mut self, name: &JobName, at: Revision, patience: Duration, now: Boottime) -> Duration {
+        let standing = self.since.entry(name.clone()).or_insert((at, now));
+        if standing.0 != at {
+            *standing = (at, now);
+        }
+        patience.saturating_sub(now.0.saturating_sub(standing.1.0))
+    }
+
+    fn forget(&mut self, name: &JobName) {
+        self.since.remove(name);
+    }
+}
+
+/// Something to do about a job.
+#[derive(Debug)]
+enum Step {
+    /// Nothing before this instant; `None` means nothing until something changes.
+    Wait(Option<UnixMillis>),
+    /// Take a run that waits.
+    Retry { run: RunId, token: Revision, active: Box<ActiveRun> },
+    /// End a run that waits.
+    EndWaiting { run: RunId, token: Revision, active: Box<ActiveRun>, why: &'static str },
+    /// Skip the slot of a run that waits.
+    SkipWaiting { run: RunId, token: Revision, skipped: Vec<Skipped> },
+    /// Claim a slot.
+    Claim { slot: Slot, skipped: Vec<Skipped> },
+    /// Move the cursor.
+    Pass { slot: Slot, skipped: Vec<Skipped> },
+    /// Remove what a deleted job left.
+    Collect,
+}
+
+impl Step {
+    fn needs_place(&self) -> bool {
+        matches!(self, Self::Retry { .. } | Self::Claim { .. })
+    }
+
+    /// How many skipped stretches it adds to the cursor.
+    fn skips(&self) -> usize {
+        match self {
+            Self::Pass { skipped, .. } | Self::SkipWaiting { skipped, .. } => skipped.len(),
+            _ => 0,
+        }
+    }
+}
+
+impl Core {
+    /// Looks at a job as soon as there is room for its transaction.
+    pub(super) fn look_again(&mut self, name: &JobName) {
+        self.look_at(name, Some(UnixMillis::EPOCH));
+    }
+
+    fn look_at(&mut self, name: &JobName, at: Option<UnixMillis>) {
+        let entry = self.view.entry(name);
+        self.line.set(name, entry.due, at);
+        entry.due = at;
+    }
+
+    pub(super) fn look_at_all_again(&mut self) {
+        let names: Vec<JobName> = self.view.names().cloned().collect();
+        for name in names {
+            self.look_again(&name);
+        }
+    }
+
+    pub(super) fn look_at_what_is_due(&mut self) {
+        for _ in 0..AT_ONCE {
+            if !self.may_look() {
+                return;
+            }
+            if let Some(name) = self.line.pop_again(self.now.boot) {
+                self.look(&name);
+                continue;
+            }
+            let Some(name) = self.line.pop(self.now.wall) else { return };
+            self.view.entry(&name).due = None;
+            self.look(&name);
+        }
+    }
+
+    /// Gives free places to the jobs that wait for one, the longest wait first.
+    pub(super) fn offer_places(&mut self) {
+        while self.may_look()
+            && let Some(name) = self.capacity.call(self.runs.len())
+        {
+            self.look_with(&name, true);
+        }
+    }
+
+    fn look(&mut self, name: &JobName) {
+        self.look_with(name, false);
+    }
+
+    /// Does what is to be done about a job now, and sets when to look next. While a transaction about it is under way
+    /// there is nothing to do: its reply looks again. A job that is `called` has a place for a run.
+    fn look_with(&mut self, name: &JobName, called: bool) {
+        let Some(entry) = self.view.get(name) else { return };
+        if entry.deciding {
+            return;
+        }
+        if self.recover(name) {
+            return;
+        }
+        let rank = self.view.peers.rank(name);
+        if rank == 0 || self.skips.has(name) {
+            self.note_skips(name);
+        }
+        let Some(entry) = self.view.get(name) else { return };
+        let step = step(self.now.wall, entry);
+        let (known, at) = (entry.known(), standing_at(entry));
+        let waits_for_log = step.skips() > 0 && entry.pending().len() + step.skips() > MOST_PENDING;
+        let job = entry.job().cloned();
+        if !step.needs_place() {
+            self.capacity.leave(name);
+        }
+        if rank > 0 && !self.is_our_turn(name, rank, at, &step) {
+            return self.capacity.leave(name);
+        }
+        if waits_for_log {
+            return self.look_after(name, RETRY_AFTER);
+        }
+        if step.needs_place() && !called && self.capacity.must_wait(self.runs.len()) {
+            #[cfg(feature = "broken-rules")]
+            if self.breaks(super::Broken::PlaceInLineLost) {
+                self.capacity.leave(name);
+            }
+            self.capacity.wait(name, self.now.boot);
+            // A newer slot can change what is done about an older one.
+            let next = job.and_then(|job| job.schedule.next_after(self.now.wall));
+            return self.look_at(name, next);
+        }
+        self.do_step(name, job, known, step);
+    }
+
+    fn do_step(&mut self, name: &JobName, job: Option<Arc<Job>>, known: Known, step: Step) {
+        match (step, job) {
+            (Step::Wait(at), _) => {
+                self.look_at(name, at);
+                self.view.forget_if_gone(name);
+            }
+            (Step::EndWaiting { run, token, active, why }, job) => {
+                let command = job.as_ref().map(|job| job.command.display()).unwrap_or_default();
+                let record = runs::killed_waiting(name, command, &run, &active, self.now.wall, why);
+                let keep = job.map(|job| job.history).unwrap_or_default();
+                self.record_end(End::new(record, keep, active.skipped, token, By::Runner, None));
+            }
+            (Step::Collect, _) => {
+                self.view.entry(name).deciding = true;
+                let txn = store::protocol::collect(name, known.cursor, known.lock);
+                self.commit(Ask::Collect { name: name.clone() }, txn);
+            }
+            (Step::Retry { run, token, active }, Some(job)) => self.retry(job, known, run, token, &active),
+            (Step::SkipWaiting { run, token, skipped }, Some(job)) => {
+                let Some(at) = self.view.get(name).and_then(|entry| entry.cursor.value.as_ref()) else {
+                    return;
+                };
+                let at = at.slot;
+                self.skip_waiting(job, known, (run, token), at, &skipped);
+            }
+            (Step::Claim { slot, skipped }, Some(job)) => self.claim(job, known, slot, skipped),
+            (Step::Pass { slot, skipped }, Some(job)) => self.pass(job, known, slot, skipped),
+            (
+                Step::Retry { .. } | Step::SkipWaiting { .. } | Step::Claim { .. } | Step::Pass { .. },
+                None,
+            ) => {}
+        }
+    }
+
+    /// Whether it is our turn with another worker's job, and otherwise when to look again. It is ours where that worker
+    /// lives and yet does not do its work. What is due must have stood still on our own clock for as long as our place in
+    /// the job's order asks for: by the slot's age alone a worker whose clock is fast would take every slot.
+    fn is_our_turn(&mut self, name: &JobName, rank: usize, at: Revision, step: &Step) -> bool {
+        let patience = OWNER_STUCK * u32::try_from(rank).unwrap_or(u32::MAX);
+        if let Step::Wait(until) = step {
+            self.standing.forget(name);
+            self.look_at(name, until.map(|until| until + patience));
+            self.view.forget_if_gone(name);
+            return false;
+        }
+        let left = self.standing.left(name, at, patience, self.now.boot);
+        if left.is_zero() {
+            let text = "the worker that owns this job lives and does not run it; this one does";
+            self.note(Level::Warn, Some(name), text);
+            self.standing.forget(name);
+            return true;
+        }
+        self.look_after(name, left);
+        false
+    }
+
+    /// Looks after the runs that dead sessions left. Returns whether the job has to wait for that.
+    fn recover(&mut self, name: &JobName) -> bool {
+        let Some(entry) = self.view.get(name) else { return false };
+        let is_orphan = |known: &&KnownRun| {
+            known.active().is_some_and(|active| {
+                let session = &active.session;
+                active.waiting.is_none()
+                    && !self.sessions.is_mine(session)
+                    && !self.view.peers.contains(session)
+            })
+        };
+        let orphans: Vec<KnownRun> = entry.runs().filter(is_orphan).cloned().collect();
+        if orphans.is_empty() {
+            return false;
+        }
+        let owner = self.view.peers.rank(name) == 0;
+        let mut under_way = false;
+        for KnownRun { run, token, state, .. } in orphans {
+            let super::view::RunState::Active(active) = state else { continue };
+            if !self.has_followed(token) {
+                // Its worker may have registered after what is known of the workers.
+                self.look_after(name, RETRY_AFTER);
+                continue;
+            }
+            let here = active.node == self.config.node;
+            let absent = self.orphans.absence(&active.session, self.now.boot);
+            let left = Duration::from_millis(active.lost_after).saturating_sub(absent);
+            // A record is looked for once, and then once more when the time has come.
+            let first = here && self.orphans.search(name, &run, token);
+            if !first && (!left.is_zero() || !(here || owner)) {
+                self.look_after(name, left.max(RETRY_AFTER));
+                continue;
+            }
+            let dead = left.is_zero();
+            if dead && here {
+                let (swept, sweep) = self.orphans.is_swept(&active.session, name);
+                if sweep {
+                    self.act(Act::Sweep(active.session.clone()));
+                }
+                if !swept {
+                    continue;
+                }
+            }
+            self.view.entry(name).deciding = true;
+            let ask = self.ask(Ask::Find { name: name.clone(), run: run.clone(), token, dead });
+            self.act(Act::Find(ask, run, active.attempt));
+            under_way = true;
+            // One at a time: the status that counts it is put for each of them.
+            break;
+        }
+        under_way
+    }
+
+    /// The record of a dead session's run was looked for.
+    pub(super) fn found(
+        &mut self,
+        name: &JobName,
+        run: &RunId,
+        token: Revision,
+        dead: bool,
+        found: Result<Option<RunRecord>, LogError>,
+    ) {
+        let found = found.unwrap_or_else(|why| {
+            // Its absence must not keep a job from running again. A record that turns up later takes the place of the
+            // `Lost` that is recorded without it.
+            self.trouble_with(&why);
+            None
+        });
+        self.settled(name);
+        let Some(entry) = self.view.get(name) else { return };
+        let Some(known) = entry.run(run).filter(|known| known.token == token) else { return };
+        let Some(active) = known.active().cloned() else { return };
+        let job = entry.job();
+        let keep = job.map(|job| job.history).unwrap_or_default();
+        let (record, by) = match found {
+            Some(record) => (record, By::Holder),
+            None if dead => {
+                let command = job.map(|job| job.command.display()).unwrap_or_default();
+                let record = runs::lost(name, command, run, &active, self.now.wall);
+                (record, By::Survivor(Box::new(active.clone())))
+            }
+            None => return,
+        };
+        self.record_end(End::new(record, keep, active.skipped, token, by, None));
+    }
+}
+
+/// The revision of what is due of a job.
+fn standing_at(entry: &Entry) -> Revision {
+    let runs = entry.runs().map(|run| run.token).max();
+    entry.known().cursor.max(entry.known().definition).max(runs.unwrap_or_default())
+}
+
+/// What there is to do about a job.
+fn step(now: UnixMillis, entry: &Entry) -> Step {
+    if entry.is_deleted() {
+        if let Some(end) = entry.runs().find_map(|run| end_waiting(run, "killed because the job was deleted"))
+        {
+            return end;
+        }
+        let collect = entry.is_litter() && entry.pending().is_empty();
+        return if collect { Step::Collect } else { Step::Wait(None) };
+    }
+    if let Some(step) = entry.runs().find_map(|run| step_of_waiting(now, entry, run)) {
+        return step;
+    }
+    let Some((job, seen)) = entry.to_decide() else { return Step::Wait(None) };
+    match decide::decide(now, CLAIM_LEAD, job, &seen) {
+        Decision::Wait(at) => Step::Wait(at),
+        Decision::Claim { slot, skipped } => Step::Claim { slot, skipped },
+        Decision::Skip { slot, skipped } | Decision::Arm { slot, skipped } => Step::Pass { slot, skipped },
+    }
+}
+
+fn end_waiting(known: &KnownRun, why: &'static str) -> Option<Step> {
+    let active = known.active().filter(|active| active.waiting.is_some())?;
+    let (run, token) = (known.run.clone(), known.token);
+    Some(Step::EndWaiting { run, token, active: Box::new(active.clone()), why })
+}
+
+fn step_of_waiting(now: UnixMillis, entry: &Entry, known: &KnownRun) -> Option<Step> {
+    let active = known.active().filter(|active| active.waiting.is_some())?;
+    if active.job != entry.created() && active.job != Revision::NONE {
+        return end_waiting(known, "killed because the job was deleted");
+    }
+    if entry.kill.latest > known.created {
+        return end_waiting(known, "killed on request");
+    }
+    let job = entry.job()?;
+    let (run, token) = (known.run.clone(), known.token);
+    match decide::waiting(now, job, active.slot) {
+        // A cursor of another timetable is armed first.
+        decide::Waiting::Skip(_) if !entry.is_armed() => None,
+        decide::Waiting::Skip(reason) => {
+            let mut skipped = active.skipped.clone();
+            skipped.push(one(active.slot, reason));
+            Some(Step::SkipWaiting { run, token, skipped })
+        }
+        // A worker of the replaced system runs the job. Its end is news.
+        decide::Waiting::Run if job.is_exclusive() && entry.lock.holder == Holder::Somebody => None,
+        decide::Waiting::Run => Some(Step::Retry { run, token, active: Box::new(active.clone()) }),
+    }
+}
+
+fn one(slot: Slot, reason: SkipReason) -> Skipped {
+    Skipped { from: slot, to: slot, count: Some(1), reason }
+}
+
+const _: () = assert!(AT_ONCE < MOST_ASKED);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_job_that_stands_still_for_the_whole_time_is_taken_from_its_owner() {
+        let (name, patience) = (JobName::new("a").unwrap(), Duration::from_secs(75));
+        let at = |seconds| Boottime(Duration::from_secs(seconds));
+        let mut standing = Standing::default();
+        assert_eq!(standing.left(&name, Revision(1), patience, at(0)), patience);
+        assert_eq!(standing.left(&name, Revision(1), patience, at(70)), Duration::from_secs(5));
+        // The owner moved the cursor, and is late with the next slot too.
+        assert_eq!(standing.left(&name, Revision(2), patience, at(74)), patience);
+        assert_eq!(standing.left(&name, Revision(2), patience, at(150)), Duration::ZERO);
+        standing.forget(&name);
+        assert_eq!(standing.left(&name, Revision(2), patience, at(151)), patience);
+    }
+}

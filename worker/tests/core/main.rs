@@ -1,0 +1,9 @@
+//! Single histories of one or two cores, step by step, on a tree in memory: what a worker does about lost, late and
+//! stale answers. The clock is the test's.
+
+mod claims;
+mod ends;
+mod places;
+mod rig;
+mod sessions;
+mod skips;
