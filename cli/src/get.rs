@@ -106,7 +106,13 @@ fn row(job: &Job, wide: bool, now: UnixMillis) -> Vec<String> {
         last.map_or_else(dash, |last| age(now.since(last))),
         job.status.last_outcome.clone().unwrap_or_else(dash),
         next.map_or_else(dash, |next| format!("in {}", age(next.since(now)))),
-        state.to_owned(),
+        match &job.message {
+            // A wide table has it instead of the meaning.
+            Some(message) if !wide && matches!(job.state, State::Idle | State::Running) => {
+                format!("{state}: {message}")
+            }
+            _ => state.to_owned(),
+        },
     ];
     if wide {
         let mut nodes: Vec<&str> = job.active.iter().map(|run| run.node.as_str()).collect();
@@ -124,5 +130,24 @@ fn cut(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_job_that_stands_still_says_so_beside_its_state() {
+        let message = "the clock was set back: no run before 2026-01-01T02:00:00Z";
+        let job = serde_json::from_value(json!({
+            "name": "a", "state": "idle", "message": message, "suspended": false, "schedule": null,
+            "command": "true", "owner": null, "next": "2026-01-01T02:00:00Z",
+            "activeCount": 0, "active": [], "status": {},
+        }));
+        let shown = as_table(&[job.unwrap()], false, UnixMillis(1_767_225_600_000));
+        assert!(shown.ends_with(&format!("   in 2h   Idle: {message}\n")), "{shown}");
     }
 }

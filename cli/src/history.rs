@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::names::unknown;
 use crate::output::Format;
-use crate::target::{RestError, SEARCHED, Session, TargetArgs};
+use crate::target::{Pages, RestError, SEARCHED, Session, TargetArgs};
 use crate::terminal::{lasted, print, table, visible};
 use crate::view::{Active, Records, Run, Skipped};
 
@@ -54,20 +54,21 @@ pub(crate) async fn main(arguments: Arguments) -> anyhow::Result<()> {
 
 async fn read(session: &Session, arguments: &Arguments) -> anyhow::Result<History> {
     let named = named(session, &arguments.name, arguments.target.namespace()).await?;
-    let mut runs = Vec::new();
-    let mut skipped = None;
+    let mut runs: Vec<Run> = Vec::new();
     let limit = arguments.limit as usize;
+    let mut pages = Pages::new(session, &named.job);
     while runs.len() < limit {
-        let (skip, wanted) = (u32::try_from(runs.len())?, u32::try_from(limit - runs.len())?);
-        let page = session.records(&named.job, skip, wanted).await?;
-        skipped.get_or_insert(page.skipped);
-        if page.runs.is_empty() {
+        let page = pages.next(u32::try_from(limit - runs.len())?).await?;
+        if page.is_empty() {
             break;
         }
-        runs.extend(page.runs);
+        runs.extend(page);
     }
+    // Those that ended meanwhile were found among older ones.
+    runs.sort_by_key(|run| Reverse(run.began()));
+    let skipped = pages.skipped.unwrap_or_default();
     let Named { job, active } = named;
-    let mut history = History { job, active, runs, skipped: skipped.unwrap_or_default() };
+    let mut history = History { job, active, runs, skipped };
     history.keep_newest(limit);
     Ok(history)
 }
@@ -175,9 +176,55 @@ fn why(reason: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+    use model::job;
+    use model::run::Outcome;
     use serde_json::json;
 
     use super::*;
+    use crate::target::world::{KEEP_ALL, World, id};
+
+    #[derive(clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    /// The ids of the runs that the command shows.
+    async fn shown(world: &World, limit: u32) -> Vec<String> {
+        let limit = limit.to_string();
+        let command =
+            Command::parse_from(["history", "a", "--limit", &limit, "--master", "http://127.0.0.1/"]);
+        let history = read(&world.session().await, &command.arguments).await.unwrap();
+        history.runs.into_iter().map(|run| run.run).collect()
+    }
+
+    #[tokio::test]
+    async fn runs_that_end_meanwhile_are_shown_once_at_most_and_hide_none() {
+        let world = World::new().await;
+        world.end(0..250, Outcome::Succeeded, KEEP_ALL).await;
+        let mut ends = 250..;
+        world.meanwhile(move |world| {
+            let end = ends.next().expect("there is no last one");
+            async move { world.end([end], Outcome::Succeeded, KEEP_ALL).await }
+        });
+        let newest: Vec<String> = (0..250).rev().map(id).collect();
+        assert_eq!(shown(&world, 1000).await, newest);
+    }
+
+    #[tokio::test]
+    async fn runs_that_are_removed_meanwhile_hide_no_others() {
+        let world = World::new().await;
+        world.end(0..150, Outcome::Failed, KEEP_ALL).await;
+        world.end(150..250, Outcome::Succeeded, KEEP_ALL).await;
+        let keep = job::History { succeeded: 10, ..KEEP_ALL };
+        world.meanwhile(move |world| async move { world.end([250], Outcome::Succeeded, keep).await });
+        let newest: Vec<String> = (0..250).rev().map(id).collect();
+        let mut shown = shown(&world, 1000).await;
+        // The one that ended meanwhile may be there or not.
+        shown.retain(|run| *run != id(250));
+        assert_eq!(shown, newest);
+    }
 
     #[test]
     fn the_limit_counts_runs_and_skipped_stretches_together() {

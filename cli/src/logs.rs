@@ -3,7 +3,8 @@
 //! A run's output is stored when it ends, not while it runs. So following shows whole runs as they end, and standard
 //! output carries nothing but what the job wrote; which run that was goes to standard error.
 
-use std::collections::HashSet;
+mod follower;
+
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -11,18 +12,13 @@ use anyhow::{Context, bail};
 use model::UnixMillis;
 
 use crate::history::{Named, named};
-use crate::target::{Rest, RestError, Session, TargetArgs};
+use crate::target::{Pages, Rest, RestError, Session, TargetArgs};
 use crate::terminal::{lasted, visible};
 use crate::view::Run;
+use follower::{Follower, PAGE};
 
 /// How often a follower asks.
 const ASK: Duration = Duration::from_secs(1);
-
-/// How many records are asked for at a time.
-const PAGE: u32 = 100;
-
-/// How many runs a follower knows at most as printed. A record older than that many is not looked at again.
-const KNOWN: usize = 10_000;
 
 /// Print what the latest run of a job wrote, or another run, or each run as it ends
 ///
@@ -53,7 +49,7 @@ pub(crate) async fn main(arguments: Arguments) -> anyhow::Result<()> {
     match begun? {
         Begun::Done => Ok(()),
         Begun::Waits { job, run } => until_ended(&rest, &job, &run, &arguments).await,
-        Begun::Follows { job, shown } => follow(&rest, &job, shown, &arguments).await,
+        Begun::Follows(follower) => follow(&rest, follower, &arguments).await,
     }
 }
 
@@ -66,10 +62,7 @@ enum Begun {
         run: String,
     },
     /// Runs that end, other than those shown.
-    Follows {
-        job: String,
-        shown: HashSet<(String, u32)>,
-    },
+    Follows(Follower),
 }
 
 async fn begin(session: &Session, arguments: &Arguments) -> anyhow::Result<Begun> {
@@ -103,21 +96,21 @@ async fn begin(session: &Session, arguments: &Arguments) -> anyhow::Result<Begun
     if !arguments.follow {
         return Ok(Begun::Done);
     }
-    let shown = page.runs.into_iter().map(|run| (run.run, run.attempt)).collect();
-    Ok(Begun::Follows { job, shown })
+    Ok(Begun::Follows(Follower::new(job, &active, &page.runs)))
 }
 
 /// The last attempt of a run that has ended.
 async fn record(session: &Session, job: &str, run: &str) -> Result<Option<Run>, RestError> {
-    let mut skip = 0;
+    let mut pages = Pages::new(session, job);
     loop {
-        let page = session.records(job, skip, PAGE).await?.runs;
-        let Some(count) = u32::try_from(page.len()).ok().filter(|count| *count > 0) else { return Ok(None) };
+        let page = pages.next(PAGE).await?;
+        if page.is_empty() {
+            return Ok(None);
+        }
         let attempts = page.into_iter().filter(|record| record.run == run);
         if let Some(last) = attempts.max_by_key(|record| record.attempt) {
             return Ok(Some(last));
         }
-        skip += count;
     }
 }
 
@@ -139,17 +132,12 @@ async fn until_ended(rest: &Rest, job: &str, run: &str, arguments: &Arguments) -
     }
 }
 
-async fn follow(
-    rest: &Rest,
-    job: &str,
-    mut shown: HashSet<(String, u32)>,
-    arguments: &Arguments,
-) -> anyhow::Result<()> {
+async fn follow(rest: &Rest, mut follower: Follower, arguments: &Arguments) -> anyhow::Result<()> {
     let mut trouble = Trouble::default();
     loop {
         tokio::time::sleep(ASK).await;
         let Some(session) = trouble.passed(rest.session().await)? else { continue };
-        let looked = look(&session, job, &mut shown, arguments).await;
+        let looked = look(&session, &mut follower, arguments).await;
         session.close().await;
         match looked {
             Ok(()) => trouble = Trouble::default(),
@@ -161,36 +149,11 @@ async fn follow(
     }
 }
 
-/// Prints the runs that have ended since, in the order of their ends.
-async fn look(
-    session: &Session,
-    job: &str,
-    shown: &mut HashSet<(String, u32)>,
-    arguments: &Arguments,
-) -> anyhow::Result<()> {
-    let mut new = Vec::new();
-    let mut skip = 0;
-    loop {
-        let page = session.records(job, skip, PAGE).await?.runs;
-        let known = page.iter().filter(|run| shown.contains(&(run.run.clone(), run.attempt))).count();
-        let (count, all_new) = (page.len(), known == 0);
-        new.extend(page.into_iter().filter(|run| !shown.contains(&(run.run.clone(), run.attempt))));
-        // A page with a known run in it is as far back as anything new can be, but for runs that took long.
-        if count < PAGE as usize || !all_new || new.len() >= KNOWN {
-            break;
-        }
-        skip += PAGE;
-    }
-    new.sort_by_key(|run| run.ended.parse::<UnixMillis>().ok());
-    if shown.len() + new.len() > 2 * KNOWN {
-        // Ids begin with the slot, so these are the oldest.
-        let mut ids: Vec<_> = shown.drain().collect();
-        ids.sort_unstable();
-        shown.extend(ids.split_off(ids.len().saturating_sub(KNOWN)));
-    }
-    for run in new {
+/// Prints the runs that have ended since.
+async fn look(session: &Session, follower: &mut Follower, arguments: &Arguments) -> anyhow::Result<()> {
+    for run in follower.ended(session).await? {
         show(session, &run, arguments).await?;
-        shown.insert((run.run, run.attempt));
+        follower.shown(&run);
     }
     Ok(())
 }

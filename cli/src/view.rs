@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use model::UnixMillis;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -14,7 +15,7 @@ pub(crate) struct Job {
     /// Its name in the tree.
     pub(crate) name: String,
     pub(crate) state: State,
-    /// Why it is invalid or pending.
+    /// Why it is invalid or pending, or stands still.
     pub(crate) message: Option<String>,
     pub(crate) suspended: bool,
     /// Nothing where the job is invalid.
@@ -115,6 +116,18 @@ pub(crate) struct Run {
     /// One sentence on anything but success.
     pub(crate) message: String,
     pub(crate) command: String,
+}
+
+impl Run {
+    /// What no other record has.
+    pub(crate) fn attempt_id(&self) -> (String, u32) {
+        (self.run.clone(), self.attempt)
+    }
+
+    /// What records are listed by, the newest first. The slot stands in for a start that is not known.
+    pub(crate) fn began(&self) -> UnixMillis {
+        self.started.as_ref().unwrap_or(&self.slot).parse().unwrap_or_default()
+    }
 }
 
 /// A page of a job's records.

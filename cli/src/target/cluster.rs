@@ -3,9 +3,10 @@
 use anyhow::anyhow;
 use crds::{DEFAULT_NAMESPACE, NodeCronJob};
 use master::{ClusterError, Resources};
-use model::JobName;
 use model::job::Owner;
+use model::next::{held_back, next_slot};
 use model::schedule::Dialect;
+use model::{JobName, UnixMillis};
 use serde_json::json;
 
 use crate::view::{Active, Job, Schedule, State, Status};
@@ -120,8 +121,16 @@ fn view(resource: &NodeCronJob) -> Job {
         Ok(_) if active_count > 0 => (State::Running, None),
         Ok(_) => (State::Idle, None),
     };
-    let runs = matches!(state, State::Idle | State::Running);
     let schedule = job.as_ref().ok().map(|job| &job.schedule);
+    let runs = matches!(state, State::Idle | State::Running) && !resource.spec.suspend;
+    let running = schedule.filter(|_| runs);
+    // The controller knows which slots have been decided.
+    let now = worker::now();
+    let is_observed = status.observed_generation == resource.metadata.generation;
+    let told = status.next_schedule_time.as_ref().filter(|_| is_observed);
+    let told = told.map(|time| UnixMillis(time.0.as_millisecond())).filter(|next| *next > now);
+    let next = running.and_then(|schedule| told.or_else(|| next_slot(schedule, None, now)));
+    let message = message.or_else(|| running.and_then(|schedule| held_back(schedule, next, now)));
     Job {
         name,
         state,
@@ -142,10 +151,7 @@ fn view(resource: &NodeCronJob) -> Job {
         owner: Some(json!({ "resource": {
             "namespace": namespace, "name": object, "uid": resource.metadata.uid,
         }})),
-        next: schedule
-            .filter(|_| runs && !resource.spec.suspend)
-            .and_then(|schedule| schedule.next_after(worker::now()))
-            .map(|next| next.to_string()),
+        next: next.map(|next| next.to_string()),
         active_count,
         active: status
             .active_runs
@@ -165,5 +171,39 @@ fn view(resource: &NodeCronJob) -> Job {
             last_failure_time: status.last_failure_time.as_ref().map(|time| time.0.to_string()),
             ..Status::default()
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_run_is_the_one_that_the_controller_tells_while_it_is_to_come() {
+        let shown = |said: &str, observed: i64| {
+            let resource = json!({
+                "apiVersion": "crontab.dev/v1alpha1",
+                "kind": "NodeCronJob",
+                "metadata": { "namespace": "ops", "name": "a", "generation": 2 },
+                "spec": { "schedule": "0 0 1 1 *", "template": { "command": "true" } },
+                "status": {
+                    "observedGeneration": observed,
+                    "nextScheduleTime": said,
+                    "conditions": [{
+                        "type": "Ready", "status": "True", "reason": "Scheduled", "message": "",
+                        "lastTransitionTime": "2026-01-01T00:00:00Z",
+                    }],
+                },
+            });
+            let job = view(&serde_json::from_value(resource).expect("it is a resource"));
+            (job.next.expect("it runs again"), job.message)
+        };
+        let message = "the clock was set back: no run before 2099-01-01T00:00:00Z";
+        let held_back = ("2099-01-01T00:00:00Z".to_owned(), Some(message.to_owned()));
+        assert_eq!(shown("2099-01-01T00:00:00Z", 2), held_back);
+        for (said, observed) in [("2099-01-01T00:00:00Z", 1), ("2001-01-01T00:00:00Z", 2)] {
+            let (next, message) = shown(said, observed);
+            assert!(next.as_str() < "2098" && message.is_none(), "{next} {message:?}");
+        }
     }
 }

@@ -8,8 +8,11 @@
 mod choice;
 mod cluster;
 pub(crate) mod folder;
+mod pages;
 mod rest;
 mod tree;
+#[cfg(test)]
+pub(crate) mod world;
 
 use std::path::PathBuf;
 
@@ -21,6 +24,7 @@ use crate::up::UsageError;
 use crate::view::Job;
 use choice::Choice;
 use cluster::Cluster;
+pub(crate) use pages::Pages;
 pub(crate) use rest::{Rest, RestError, Session};
 
 /// Where jobs without a slash in their name are looked for, besides under that name.

@@ -27,7 +27,7 @@ pub(super) const HERE: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::L
 
 /// How many jobs and records are asked for at a time; a master gives no more.
 const PAGE_JOBS: usize = 200;
-const PAGE_RUNS: u32 = 100;
+pub(super) const PAGE_RUNS: u32 = 100;
 
 /// Why a call did not do what was asked.
 #[derive(Debug, Error)]

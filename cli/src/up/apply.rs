@@ -12,7 +12,8 @@ use futures::stream;
 use model::job::Owner;
 use model::keys::{Folder, Key};
 use model::legacy::JobValue;
-use model::run::Revision;
+use model::run::{Revision, Slot};
+use model::values::Cursor;
 use model::{Job, JobName};
 use store::{Follow, Tree, TreeError, protocol};
 
@@ -87,9 +88,9 @@ pub(crate) async fn apply<T: Tree>(
         while let Some((place, outcome)) = writes.next().await {
             match outcome {
                 Outcome::Nothing => {}
-                Outcome::Written(job, change) => {
+                Outcome::Written(job, change, decided) => {
                     jobs += 1;
-                    printer.applied(&place, &job, change);
+                    printer.applied(&place, &job, change, decided);
                 }
                 Outcome::Other(other) => printer.passed_over(&place, &other),
                 Outcome::Refused(name, problems) => {
@@ -128,7 +129,8 @@ type Places = HashMap<JobName, Place>;
 /// What became of one document.
 enum Outcome {
     Nothing,
-    Written(Job, Change),
+    /// The job, and the last slot of it that was decided.
+    Written(Job, Change, Option<Slot>),
     Other(manifest::OtherObject),
     Refused(Option<String>, Vec<Problem>),
 }
@@ -166,7 +168,7 @@ async fn write<T: Tree>(tree: &T, object: JobObject, owner: &Owner) -> Outcome {
     let JobObject { name, namespace: _, spec, job } = object;
     let value = JobValue::of_spec(&job, spec, Some(owner.clone())).to_bytes();
     match put(tree, &job.name, value).await {
-        Ok(Ok(change)) => Outcome::Written(job, change),
+        Ok(Ok((change, decided))) => Outcome::Written(job, change, decided),
         Ok(Err(message)) => Outcome::Refused(Some(name), vec![about_name(message)]),
         Err(why) => Outcome::Refused(
             Some(name),
@@ -179,12 +181,21 @@ fn about_name(message: String) -> Problem {
     Problem { line: None, column: None, field: "metadata.name".to_owned(), message }
 }
 
-/// Writes a job's key unless it is as wanted already, or belongs to nobody we may take it from.
-async fn put<T: Tree>(tree: &T, name: &JobName, value: Vec<u8>) -> Result<Result<Change, String>, TreeError> {
-    let present = tree.get(Key::Job(name.clone())).await?;
+/// Writes a job's key unless it is as wanted already, or belongs to nobody we may take it from. Returns the last slot
+/// that was decided, too.
+async fn put<T: Tree>(
+    tree: &T,
+    name: &JobName,
+    value: Vec<u8>,
+) -> Result<Result<(Change, Option<Slot>), String>, TreeError> {
+    let (present, cursor) =
+        tokio::try_join!(tree.get(Key::Job(name.clone())), tree.get(Key::Cursor(name.clone())))?;
+    let cursor = cursor.and_then(|pair| protocol::read::<Cursor>(&pair).ok());
+    let cursor = cursor.filter(|cursor| present.as_ref().is_some_and(|pair| pair.created == cursor.job));
+    let decided = cursor.map(|cursor| cursor.slot);
     let (seen, change) = match &present {
         None => (Revision::NONE, Change::Created),
-        Some(pair) if pair.value == value => return Ok(Ok(Change::Unchanged)),
+        Some(pair) if pair.value == value => return Ok(Ok((Change::Unchanged, decided))),
         Some(pair) => {
             if JobValue::from_bytes(&pair.value).is_ok_and(|value| value.owner.is_none()) {
                 let message = format!(
@@ -197,7 +208,7 @@ async fn put<T: Tree>(tree: &T, name: &JobName, value: Vec<u8>) -> Result<Result
     };
     let reply = tree.commit(protocol::put_job(name, value, seen)).await?;
     Ok(if reply.succeeded {
-        Ok(change)
+        Ok((change, decided))
     } else {
         Err("somebody else changed it just now; start again".to_owned())
     })
@@ -243,4 +254,73 @@ async fn sweep<T: Tree>(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+
+    use model::UnixMillis;
+    use model::keys::KeyPrefix;
+    use model::schedule::TimeZone;
+    use serde_json::json;
+    use store::embedded::Embedded;
+    use store::{Op, Txn};
+
+    use super::*;
+    use crate::up::sources;
+
+    /// What is printed, in memory.
+    #[derive(Clone, Default)]
+    struct Printed(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Printed {
+        fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(text)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Applies a manifest and returns what is printed.
+    async fn applied(tree: &Embedded, sources: &Sources) -> String {
+        let out = Printed::default();
+        let printer = Printer::to(out.clone(), TimeZone::UTC);
+        apply(tree, sources, &printer).await.unwrap();
+        printer.ended();
+        String::from_utf8(out.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_next_run_is_not_before_a_slot_that_was_decided() {
+        let folder = tempfile::tempdir().unwrap();
+        let manifest = folder.path().join("a.yaml");
+        let text = "{apiVersion: crontab.dev/v1alpha1, kind: NodeCronJob, metadata: {name: a}, \
+                    spec: {schedule: '0 0 1 1 *', template: {command: 'true'}}}";
+        std::fs::write(&manifest, text).unwrap();
+        let sources = sources::find(&[manifest]).unwrap();
+        let data = folder.path().join("data");
+        let tree = Embedded::open(&data, KeyPrefix::default(), std::time::Duration::ZERO).unwrap();
+        applied(&tree, &sources).await;
+
+        // The clock was ahead by years when the job last ran.
+        let name = JobName::new("default/a").unwrap();
+        let created = tree.get(Key::Job(name.clone())).await.unwrap().unwrap().created;
+        let slot: UnixMillis = "2098-01-01T00:00:00Z".parse().unwrap();
+        for (incarnation, is_next) in [(created, true), (Revision(created.0 - 1), false)] {
+            let cursor = json!({
+                "slot": slot, "job": incarnation,
+                "schedule": "0 0 1 1 *", "dialect": "Standard", "zone": "UTC",
+            });
+            let put = Op::Put(Key::Cursor(name.clone()), cursor.to_string().into_bytes());
+            assert!(tree.commit(Txn { then: vec![put], ..Txn::default() }).await.unwrap().succeeded);
+            let printed = applied(&tree, &sources).await;
+            assert!(printed.contains("default/a unchanged: "), "{printed}");
+            assert_eq!(printed.contains("next 2099-01-01 00:00:00 (in "), is_next, "{printed}");
+        }
+        tree.close().await;
+    }
 }

@@ -4,6 +4,7 @@
 //! as `Lost` by the next start; what was due meanwhile is decided by each job's missed-run policy.
 
 mod apply;
+mod lines;
 mod show;
 pub(crate) mod sources;
 

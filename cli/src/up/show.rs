@@ -5,58 +5,50 @@
 //! made visible: none of it can steer the terminal.
 
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal, Write as _};
+use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::mpsc;
-use std::thread;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crds::manifest::{OtherObject, Problem};
+use model::next::next_slot;
 use model::record::{RunRecord, SkipRecord};
-use model::run::Outcome;
+use model::run::{Outcome, Slot};
 use model::schedule::TimeZone;
 use model::{Job, JobName, UnixMillis};
 use tokio::sync::broadcast;
 use worker::{Report, now};
 
 use super::apply::{Applied, Change};
+use super::lines::Lines;
 use crate::terminal::{lasted, visible};
 
 /// How many lines of a run's output are printed; the page shows all that is kept.
 const PRINTED_LINES: usize = 20;
-/// How many lines may wait for a slow reader; later ones are dropped and counted.
-const WAITING_LINES: usize = 10_000;
 
 /// Prints. Cheap to clone; the lines of all clones come in order.
 #[derive(Clone, Debug)]
 pub(crate) struct Printer {
-    lines: mpsc::SyncSender<Line>,
+    lines: Arc<Lines>,
     zone: TimeZone,
     colours: bool,
 }
 
-enum Line {
-    Text(String),
-    /// Tells when everything before it is written.
-    Flush(mpsc::Sender<()>),
-}
-
 impl Printer {
     pub(crate) fn start(zone: TimeZone) -> Self {
-        let (lines, received) = mpsc::sync_channel(WAITING_LINES);
-        thread::Builder::new()
-            .name("printer".to_owned())
-            .spawn(move || write_all(&received))
-            .expect("a thread can be started when nothing runs yet");
         let colours = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        Self { lines, zone, colours }
+        Self { colours, ..Self::to(io::stdout(), zone) }
+    }
+
+    /// One that prints without colours to whatever takes text.
+    pub(super) fn to(out: impl io::Write + Send + 'static, zone: TimeZone) -> Self {
+        Self { lines: Lines::start(out), zone, colours: false }
     }
 
     /// Waits for room: only for what is printed before jobs run.
     fn say(&self, text: String) {
-        // The thread only ends with the process.
-        let _ = self.lines.send(Line::Text(text));
+        self.lines.wait(text);
     }
 
     pub(crate) fn welcome(&self, data: &Path, node: &str, zone: TimeZone) {
@@ -69,14 +61,15 @@ impl Printer {
         ));
     }
 
-    pub(crate) fn applied(&self, place: &str, job: &Job, change: Change) {
+    /// `decided` is the last slot of the job that was decided.
+    pub(crate) fn applied(&self, place: &str, job: &Job, change: Change, decided: Option<Slot>) {
         let change = match change {
             Change::Created => "created",
             Change::Changed => "changed",
             Change::Unchanged => "unchanged",
         };
         let now = now();
-        let next = match job.schedule.next_after(now) {
+        let next = match next_slot(&job.schedule, decided, now) {
             _ if job.suspend => "suspended".to_owned(),
             Some(next) => format!("next {} ({})", self.time(next, now), in_words(next.since(now))),
             None => "has no next time".to_owned(),
@@ -140,39 +133,26 @@ impl Printer {
     }
 
     pub(crate) fn ending(&self, signal: &str) {
-        self.say(format!(
+        self.lines.push(format!(
             "{signal}: ending; running commands get their grace period, again to kill them at once"
         ));
     }
 
     /// Returns once all that was printed is written, or after a moment if nobody reads it.
     pub(crate) fn ended(&self) {
-        self.say("ended".to_owned());
-        let (tell, told) = mpsc::channel();
-        if self.lines.try_send(Line::Flush(tell)).is_ok() {
-            let _ = told.recv_timeout(Duration::from_secs(1));
-        }
+        self.lines.push("ended".to_owned());
+        self.lines.flush(Duration::from_secs(1));
     }
 
     /// Prints a worker's reports until it ends.
     pub(crate) fn follow(&self, mut reports: broadcast::Receiver<Report>) {
         let printer = self.clone();
         tokio::spawn(async move {
-            let mut dropped = 0;
             loop {
-                let text = match reports.recv().await {
-                    Ok(report) => printer.report(&report),
-                    Err(broadcast::error::RecvError::Lagged(missed)) => {
-                        dropped += missed;
-                        continue;
-                    }
+                match reports.recv().await {
+                    Ok(report) => printer.lines.offer(printer.report(&report)),
+                    Err(broadcast::error::RecvError::Lagged(missed)) => printer.lines.missed(missed),
                     Err(broadcast::error::RecvError::Closed) => return,
-                };
-                let text =
-                    if dropped > 0 { format!("({dropped} lines were not printed)\n{text}") } else { text };
-                match printer.lines.try_send(Line::Text(text)) {
-                    Ok(()) => dropped = 0,
-                    Err(_) => dropped += 1,
                 }
             }
         });
@@ -266,20 +246,6 @@ const RED: &str = "31";
 const GREEN: &str = "32";
 const YELLOW: &str = "33";
 
-fn write_all(lines: &mpsc::Receiver<Line>) {
-    let mut out = io::stdout().lock();
-    let mut closed = false;
-    for line in lines {
-        match line {
-            // Whoever read the output is gone: the jobs go on without.
-            Line::Text(text) => {
-                closed = closed || writeln!(out, "{text}").and_then(|()| out.flush()).is_err();
-            }
-            Line::Flush(done) => drop(done),
-        }
-    }
-}
-
 /// A duration as people say it before something happens.
 fn in_words(duration: Duration) -> String {
     let seconds = duration.as_secs();
@@ -294,7 +260,80 @@ fn in_words(duration: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Mutex, mpsc};
+    use std::time::Instant;
+
     use super::*;
+
+    /// A terminal that takes nothing until its `stopped` is dropped.
+    struct Terminal {
+        stopped: mpsc::Receiver<()>,
+        taken: Arc<Mutex<String>>,
+    }
+
+    impl io::Write for Terminal {
+        fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+            let _ = self.stopped.recv();
+            self.taken.lock().unwrap().push_str(str::from_utf8(text).unwrap());
+            Ok(text.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// A printer to a stopped terminal, what lets it go on, and what it has taken.
+    fn stopped() -> (Printer, mpsc::Sender<()>, Arc<Mutex<String>>) {
+        let (go_on, stopped) = mpsc::channel();
+        let taken = Arc::default();
+        let terminal = Terminal { stopped, taken: Arc::clone(&taken) };
+        (Printer::to(terminal, TimeZone::UTC), go_on, taken)
+    }
+
+    /// Waits for a condition.
+    async fn until(what: &str, met: impl Fn() -> bool) {
+        let deadline = Instant::now() + Duration::from_mins(1);
+        while !met() {
+            assert!(Instant::now() < deadline, "waited a minute for {what}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Reports so many troubles of so many bytes each.
+    async fn report(printer: &Printer, count: usize, bytes: usize) {
+        let (reports, received) = broadcast::channel(count);
+        printer.follow(received);
+        for n in 0..count {
+            reports.send(Report::Trouble(format!("{n} {}", "x".repeat(bytes)))).unwrap();
+        }
+        until("the reports to be taken", || reports.is_empty()).await;
+    }
+
+    #[tokio::test]
+    async fn a_stopped_terminal_keeps_some_mebibytes_waiting_and_is_told_what_it_missed() {
+        let (printer, go_on, taken) = stopped();
+        report(&printer, 64, 1 << 20).await;
+        drop(go_on);
+        until("the terminal to be told", || taken.lock().unwrap().contains("were not shown")).await;
+        printer.ended();
+        let taken = taken.lock().unwrap();
+        assert!(taken.len() < 8 << 20, "{} bytes waited", taken.len());
+        let shown = taken.lines().filter(|line| line.contains("takes no writes")).count();
+        assert!(taken.contains(&format!("({} messages were not shown", 64 - shown)), "{shown} were shown");
+        assert!(taken.ends_with("\nended\n"));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_end_does_not_wait_for_a_stopped_terminal() {
+        let (printer, _stopped, _) = stopped();
+        report(&printer, 20_000, 1 << 10).await;
+        let ends = tokio::task::spawn_blocking(move || {
+            printer.ending("SIGINT");
+            printer.ended();
+        });
+        tokio::time::timeout(Duration::from_mins(1), ends).await.expect("it ends").unwrap();
+    }
 
     #[test]
     fn durations_read_as_people_say_them() {
