@@ -170,6 +170,7 @@ fn why(reason: &str) -> &str {
         "Deadline" => "startingDeadlineSeconds had passed",
         "Suspended" => "the job was suspended",
         "Missed" => "nothing ran jobs then",
+        "ClockSet" => "the clock was set back, and the job went on from there",
         other => other,
     }
 }

@@ -28,6 +28,7 @@ export const SKIPPED = {
   Deadline: "its starting deadline had passed",
   Suspended: "the job was suspended",
   Missed: "nothing could run it in time",
+  ClockSet: "the clock was set back, and the job went on from there",
 };
 
 export const badge = (colour, text) =>

@@ -25,6 +25,9 @@ use crate::{JobName, UnixMillis};
 /// same default.
 pub const LATE_IS_MISSED: Duration = Duration::from_mins(1);
 
+/// A cursor that is further ahead of the clock was moved by a clock that was wrong, or the clock is wrong now.
+pub const CURSOR_AHEAD: Duration = Duration::from_mins(1);
+
 /// A stretch of skipped slots is counted up to this many; a longer one has no count.
 pub const COUNTED_SLOTS: u32 = 1000;
 
@@ -70,6 +73,9 @@ pub enum Decision {
         /// The slots passed over.
         skipped: Vec<Skipped>,
     },
+    /// The cursor is more than [`CURSOR_AHEAD`] ahead: nothing is decided until the clock has caught up with it, or until
+    /// somebody lets the job go on from its right time ([`may_set`]).
+    Ahead,
     /// Record slots that will not run.
     Skip {
         /// Where the cursor goes.
@@ -84,6 +90,9 @@ pub fn decide(now: UnixMillis, lead: Duration, job: &Job, seen: &Seen<'_>) -> De
     let Some(cursor) = seen.cursor.filter(|cursor| cursor.job == seen.created) else {
         return Decision::Arm { slot: Slot(now), skipped: Vec::new() };
     };
+    if cursor.slot.0 > now + CURSOR_AHEAD {
+        return Decision::Ahead;
+    }
     if let Some(former) = cursor.armed_for {
         return Decision::Arm {
             slot: Slot(now).max(cursor.slot),
@@ -139,27 +148,44 @@ pub fn decide(now: UnixMillis, lead: Duration, job: &Job, seen: &Seen<'_>) -> De
     Decision::Claim { slot: Slot(oldest), skipped: left_behind(job, first, oldest, now) }
 }
 
+/// Where the cursor of a job that is [`Decision::Ahead`] may be set back to: the latest of the live workers' clocks, if
+/// all of them are more than [`CURSOR_AHEAD`] behind the cursor. As long as one of them is not, it can't be told which is
+/// wrong.
+pub fn may_set(cursor: Slot, clocks: impl IntoIterator<Item = UnixMillis>) -> Option<UnixMillis> {
+    clocks.into_iter().max().filter(|latest| cursor.0 > *latest + CURSOR_AHEAD)
+}
+
 /// What becomes of a claimed slot whose command did not start and that waits for a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waiting {
     /// It runs as soon as a worker has room for it.
     Run,
+    /// Its slot is further ahead than slots are claimed; nothing before this instant.
+    Wait(UnixMillis),
     /// It is skipped, as it would be if it had not been claimed before.
     Skip(SkipReason),
 }
 
 /// Decides about the waiting run of `slot` at `now`. It comes before newer slots. Unless the policy is `All`, it gives
 /// way once a newer slot is due, because of several slots that have passed only the latest can run.
-pub fn waiting(now: UnixMillis, job: &Job, slot: Slot) -> Waiting {
+pub fn waiting(now: UnixMillis, lead: Duration, job: &Job, slot: Slot) -> Waiting {
     let late = now.since(slot.0);
-    let newer = || job.schedule.next_after(slot.0).is_some_and(|next| next <= now);
-    if job.suspend {
+    let missed = match job.missed {
+        MissedRuns::All(_) => false,
+        MissedRuns::Skip if late > LATE_IS_MISSED => true,
+        MissedRuns::Latest | MissedRuns::Skip => {
+            job.schedule.next_after(slot.0).is_some_and(|next| next <= now)
+        }
+    };
+    if slot.0 > now + CURSOR_AHEAD {
+        Waiting::Skip(SkipReason::ClockSet)
+    } else if job.suspend {
         Waiting::Skip(SkipReason::Suspended)
+    } else if slot.0 > now + lead {
+        Waiting::Wait(slot.0 - lead)
     } else if job.starting_deadline.is_some_and(|deadline| late > deadline) {
         Waiting::Skip(SkipReason::Deadline)
-    } else if job.missed == MissedRuns::Skip && late > LATE_IS_MISSED {
-        Waiting::Skip(SkipReason::Missed)
-    } else if !matches!(job.missed, MissedRuns::All(_)) && newer() {
+    } else if missed {
         Waiting::Skip(SkipReason::Missed)
     } else {
         Waiting::Run

@@ -49,7 +49,17 @@ pub struct RunIdError;
 impl RunId {
     /// The id of the run of `slot` in the incarnation of the job that was created at `created`.
     pub fn of_slot(job: &JobName, created: Revision, slot: Slot) -> Self {
-        let hash = stable_hash(&[job.as_str(), &created.to_string()]);
+        Self::of_slot_in(job, created, Revision::NONE, slot)
+    }
+
+    /// As [`RunId::of_slot`], in an epoch of that incarnation ([`crate::values::Cursor::epoch`]): a slot that is decided
+    /// once more, because the clock was set back, has another run.
+    pub fn of_slot_in(job: &JobName, created: Revision, epoch: Revision, slot: Slot) -> Self {
+        let (created, of_epoch) = (created.to_string(), epoch.to_string());
+        let hash = match epoch {
+            Revision::NONE => stable_hash(&[job.as_str(), &created]),
+            _ => stable_hash(&[job.as_str(), &created, &of_epoch]),
+        };
         Self(format!("{:013}-{hash:016x}", slot.0.0.max(0)).into())
     }
 
@@ -147,6 +157,9 @@ pub enum SkipReason {
     Suspended,
     /// Nothing could run it in time, and the missed-run policy took a later slot or none.
     Missed,
+    /// The clock had been ahead, and slots up to here were decided by it. It was set back, and the job goes on from its
+    /// right time: the slots of the stretch are decided once more, as they come.
+    ClockSet,
 }
 
 impl SkipReason {
@@ -157,6 +170,7 @@ impl SkipReason {
             Self::Deadline => "Deadline",
             Self::Suspended => "Suspended",
             Self::Missed => "Missed",
+            Self::ClockSet => "ClockSet",
         }
     }
 }
@@ -204,6 +218,9 @@ mod tests {
         let slot = Slot(UnixMillis(1_764_000_000_000));
         assert_eq!(RunId::of_slot(&job, Revision(1), slot), RunId::of_slot(&job, Revision(1), slot));
         assert_ne!(RunId::of_slot(&job, Revision(1), slot), RunId::of_slot(&job, Revision(2), slot));
+        let second_epoch = RunId::of_slot_in(&job, Revision(1), Revision(7), slot);
+        assert_ne!(RunId::of_slot(&job, Revision(1), slot), second_epoch);
+        assert_ne!(RunId::of_slot(&job, Revision(7), slot), second_epoch);
     }
 
     #[test]

@@ -54,13 +54,17 @@ impl Timetable {
 /// `cursor/n`: every slot of the incarnation at or before `slot` is decided.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Cursor {
-    /// The last decided instant. It only grows within one incarnation.
+    /// The last decided instant. It only grows within one epoch of one incarnation.
     pub slot: Slot,
     /// The create revision of the job it belongs to.
     pub job: Revision,
     /// What it was armed for.
     #[serde(flatten)]
     pub timetable: Timetable,
+    /// Which life of the cursor this is, by the mod revision of the former life's last value. A new one begins where the
+    /// clock had been ahead and somebody let the job go on from its right time. [`Revision::NONE`] in the first.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub epoch: Revision,
     /// Skipped stretches that are counted in the status and perhaps not in the run log yet, at most [`MOST_PENDING`].
     /// Whoever moves the cursor leaves out those known to be in the log and carries the others along, so that a crash
     /// between the move and the record loses none.

@@ -9,7 +9,10 @@
 //! Not here: threads, sockets, real processes and disks. Tests with real ones are in the other rooms.
 
 pub mod check;
+pub mod cluster;
 pub mod plan;
 mod queue;
 pub mod rng;
+pub mod sabotage;
+pub mod shrink;
 pub mod time;

@@ -50,3 +50,39 @@ impl Sabotage {
         }
     }
 }
+
+/// Every sabotage by its name.
+const ALL: [(&str, Sabotage); 18] = [
+    ("cursor-not-compared", Sabotage::CursorNotCompared),
+    ("token-not-compared", Sabotage::TokenNotCompared),
+    ("session-not-compared", Sabotage::SessionNotCompared),
+    ("definition-not-compared", Sabotage::DefinitionNotCompared),
+    ("runs-not-compared", Sabotage::RunsNotCompared),
+    ("fence-ignored", Sabotage::FenceIgnored),
+    ("spool-dropped", Sabotage::SpoolDropped),
+    ("orphans-live", Sabotage::OrphansLive),
+    ("older-answer-believed", Sabotage::Core(Broken::OlderAnswerBelieved)),
+    ("session-change-forgotten", Sabotage::Core(Broken::SessionChangeForgotten)),
+    ("read-back-started", Sabotage::Core(Broken::ReadBackStarted)),
+    ("kill-compares-token", Sabotage::Core(Broken::KillComparesToken)),
+    ("absence-stamped-early", Sabotage::Core(Broken::AbsenceStampedEarly)),
+    ("skips-not-carried", Sabotage::Core(Broken::SkipsNotCarried)),
+    ("nothing-given-back", Sabotage::Core(Broken::NothingGivenBack)),
+    ("incarnation-forgotten", Sabotage::Core(Broken::IncarnationForgotten)),
+    ("deaf-while-ending", Sabotage::Core(Broken::DeafWhileEnding)),
+    ("place-in-line-lost", Sabotage::Core(Broken::PlaceInLineLost)),
+];
+
+impl Sabotage {
+    /// Finds one by its name. The error says which there are.
+    pub fn by_name(name: &str) -> Result<Self, String> {
+        let found = ALL.iter().find(|(known, _)| *known == name).map(|(_, sabotage)| *sabotage);
+        let names: Vec<&str> = ALL.iter().map(|(name, _)| *name).collect();
+        found.ok_or_else(|| format!("write one of {}", names.join(", ")))
+    }
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        ALL.iter().find(|(_, sabotage)| *sabotage == self).map_or("unnamed", |(name, _)| name)
+    }
+}

@@ -47,13 +47,15 @@ pub struct Known {
 pub struct Move {
     /// The last decided slot after it.
     pub slot: Slot,
+    /// The epoch that the cursor is in ([`Cursor::epoch`]).
+    pub epoch: Revision,
     /// The skipped stretches that the cursor holds after it ([`Cursor::skips`]).
     pub skips: Vec<Skipped>,
 }
 
 impl From<Slot> for Move {
     fn from(slot: Slot) -> Self {
-        Self { slot, skips: Vec::new() }
+        Self { slot, epoch: Revision::NONE, skips: Vec::new() }
     }
 }
 
@@ -69,7 +71,7 @@ pub fn claim(
 ) -> (RunId, ActiveRun, Txn) {
     let to = to.into();
     let slot = to.slot;
-    let run = RunId::of_slot(&job.name, known.created, slot);
+    let run = RunId::of_slot_in(&job.name, known.created, to.epoch, slot);
     let active = ActiveRun {
         session: session.id.clone(),
         node: node.to_owned(),
@@ -414,8 +416,10 @@ fn read_all(job: &JobName) -> Vec<Op> {
     ]
 }
 
-fn cursor(job: &Job, known: Known, to: Move) -> Cursor {
-    Cursor { slot: to.slot, job: known.created, timetable: Timetable::of(job), skips: to.skips }
+/// The cursor that a transaction with this move puts.
+pub fn cursor(job: &Job, known: Known, to: Move) -> Cursor {
+    let Move { slot, epoch, skips } = to;
+    Cursor { slot, job: known.created, timetable: Timetable::of(job), epoch, skips }
 }
 
 fn put(key: Key, value: &impl Serialize) -> Op {

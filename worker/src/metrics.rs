@@ -24,6 +24,7 @@ struct Why {
 #[derive(Clone, Debug)]
 pub struct Metrics {
     pub(crate) jobs: Gauge,
+    pub(crate) jobs_ahead: Gauge,
     pub(crate) runs: Gauge,
     pub(crate) claims: Counter,
     pub(crate) claims_refused: Counter,
@@ -44,6 +45,7 @@ impl Default for Metrics {
     fn default() -> Self {
         Self {
             jobs: Gauge::default(),
+            jobs_ahead: Gauge::default(),
             runs: Gauge::default(),
             claims: Counter::default(),
             claims_refused: Counter::default(),
@@ -63,6 +65,8 @@ impl Metrics {
     pub fn register(&self, registry: &mut Registry) {
         let registry = registry.sub_registry_with_prefix("crontab_worker");
         registry.register("jobs", "Jobs that this worker knows", self.jobs.clone());
+        let ahead = "This worker's jobs that stand still because slots were decided while a clock was ahead";
+        registry.register("jobs_ahead", ahead, self.jobs_ahead.clone());
         registry.register("runs", "Runs that have been claimed and not given back", self.runs.clone());
         registry.register("claims", "Claims that this worker made", self.claims.clone());
         let refused = "Claims that the tree refused, because its state had moved on";

@@ -180,6 +180,7 @@ impl<T: Tree, L: RunLog> Shell<T, L> {
         });
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.listeners.metrics.jobs.set(number(self.core.jobs()));
+        self.listeners.metrics.jobs_ahead.set(number(self.core.jobs_ahead()));
         self.listeners.metrics.runs.set(number(self.core.runs()));
         if !self.ready.is_empty() && self.core.is_settled(now) {
             for waiting in self.ready.drain(..) {

@@ -217,6 +217,7 @@ impl Printer {
             model::run::SkipReason::Deadline => "startingDeadlineSeconds had passed",
             model::run::SkipReason::Suspended => "the job was suspended",
             model::run::SkipReason::Missed => "nothing ran jobs then",
+            model::run::SkipReason::ClockSet => "the clock was set back, and the job goes on from now",
         };
         let until = if skipped.from == skipped.to {
             String::new()

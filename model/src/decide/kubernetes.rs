@@ -84,7 +84,7 @@ fn decided(job: &Job, past: Past, now: i64) -> Decided {
             assert_eq!((skipped.len(), skipped[0].to), (1, slot));
             Skips { from: seconds(skipped[0].from), to: seconds(slot), why: skipped[0].reason }
         }
-        Decision::Arm { .. } => panic!("the cursor is up to date"),
+        Decision::Arm { .. } | Decision::Ahead => panic!("the cursor is up to date"),
     }
 }
 

@@ -119,7 +119,8 @@ fn skipped_slots_are_counted_up_to_a_thousand() {
 
 #[test]
 fn a_clock_that_steps_back_fires_nothing_again() {
-    assert_eq!(decided(&job(|_| {}), 3600, at(60), false), Decision::Wait(Some(at(3660) - LEAD)));
+    assert_eq!(decided(&job(|_| {}), 3600, at(3541), false), Decision::Wait(Some(at(3660) - LEAD)));
+    assert_eq!(decided(&job(|_| {}), 3600, at(60), false), Decision::Ahead);
 }
 
 #[test]
@@ -127,7 +128,7 @@ fn a_clock_that_steps_forward_is_a_gap_and_stepping_back_again_fires_nothing_twi
     let skipped = stretch_of(60, 86_340, None, SkipReason::Missed);
     let tomorrow = decided(&job(|_| {}), 0, at(86_400), false);
     assert_eq!(tomorrow, Decision::Claim { slot: slot(86_400), skipped });
-    assert_eq!(decided(&job(|_| {}), 86_400, at(70), false), Decision::Wait(Some(at(86_460) - LEAD)));
+    assert_eq!(decided(&job(|_| {}), 86_400, at(70), false), Decision::Ahead);
 }
 
 #[test]
@@ -200,5 +201,59 @@ fn arming_never_moves_a_cursor_back() {
     let cursor = SeenCursor { slot: slot(900), job: Revision(5), armed_for: Some(&former) };
     let seen = Seen { created: Revision(5), cursor: Some(cursor), busy: false };
     let armed = Decision::Arm { slot: slot(900), skipped: Vec::new() };
-    assert_eq!(decide(at(600), LEAD, &job(|_| {}), &seen), armed);
+    assert_eq!(decide(at(890), LEAD, &job(|_| {}), &seen), armed);
+}
+
+#[test]
+fn a_claim_that_was_given_back_runs_unless_the_rules_of_that_moment_skip_it() {
+    use SkipReason::{ClockSet, Deadline, Missed, Suspended};
+    let latest = job(|_| {});
+    let skip = job(|spec| {
+        spec.schedule = "0 * * * *".to_owned();
+        spec.missed_run_policy = MissedRunPolicy::Skip;
+    });
+    let all = job(|spec| {
+        spec.missed_run_policy = MissedRunPolicy::All;
+        spec.missed_run_limit = Some(10);
+    });
+    let deadline = job(|spec| spec.starting_deadline_seconds = Some(10));
+    let suspended = job(|spec| spec.suspend = true);
+    for (job, seconds, expected) in [
+        (&latest, 0, Waiting::Run),
+        (&latest, 59, Waiting::Run),
+        (&latest, 60, Waiting::Skip(Missed)),
+        (&skip, 60, Waiting::Run),
+        (&skip, 61, Waiting::Skip(Missed)),
+        (&all, 600, Waiting::Run),
+        (&deadline, 10, Waiting::Run),
+        (&deadline, 11, Waiting::Skip(Deadline)),
+        (&suspended, 0, Waiting::Skip(Suspended)),
+        (&latest, -1, Waiting::Wait(at(0) - LEAD)),
+        (&latest, -61, Waiting::Skip(ClockSet)),
+    ] {
+        assert_eq!(waiting(at(seconds), LEAD, job, slot(0)), expected, "{} {seconds}", job.schedule.text());
+    }
+    assert_eq!(waiting(at(0) - LEAD, LEAD, &latest, slot(0)), Waiting::Run);
+}
+
+#[test]
+fn while_the_cursor_is_ahead_of_the_clock_nothing_is_decided_not_even_after_an_edit() {
+    let job = job(|_| {});
+    assert_eq!(decided(&job, 3600, at(3540), false), Decision::Wait(Some(at(3660) - LEAD)));
+    assert_eq!(decided(&job, 3600, at(3539), false), Decision::Ahead);
+    let former = timetable("0 * * * *", false);
+    let cursor = SeenCursor { slot: slot(3600), job: Revision(5), armed_for: Some(&former) };
+    let seen = Seen { created: Revision(5), cursor: Some(cursor), busy: false };
+    assert_eq!(decide(at(0), LEAD, &job, &seen), Decision::Ahead);
+    // The job was created again.
+    let seen = Seen { created: Revision(6), cursor: Some(cursor), busy: false };
+    assert_eq!(decide(at(0), LEAD, &job, &seen), Decision::Arm { slot: slot(0), skipped: Vec::new() });
+}
+
+#[test]
+fn a_cursor_is_set_back_only_if_all_clocks_agree_that_it_is_ahead() {
+    assert_eq!(may_set(slot(3600), [at(0), at(5)]), Some(at(5)));
+    assert_eq!(may_set(slot(3600), [at(0), at(3540)]), None);
+    assert_eq!(may_set(slot(3600), [at(0), at(3539)]), Some(at(3539)));
+    assert_eq!(may_set(slot(3600), []), None);
 }

@@ -9,12 +9,13 @@ use super::facts::{Facts, WorkerId};
 use super::lane::{Done, Lane, SeenRun, by_reason, count, difference};
 use super::reading::{Delta, Read};
 use super::{Broken, Invariant, broken};
+use crate::time::At;
 
 impl Lane {
     /// Checks what a transaction counted: the ends of the runs that are gone, and the skipped stretches.
     pub(super) fn counted(
         &mut self,
-        by: WorkerId,
+        (now, by): (At, WorkerId),
         delta: &Delta,
         gone: &[(RunId, SeenRun)],
         new_skips: &[Skipped],
@@ -27,7 +28,7 @@ impl Lane {
         let gone = gone.first();
         let collected = matches!(delta.cursor, Some(None));
         let Some(status) = &delta.status else {
-            return self.uncounted(gone, new_skips, facts);
+            return self.uncounted(now, gone, new_skips, facts);
         };
         let after = match status {
             Some(Read::Value(after)) => after,
@@ -51,12 +52,12 @@ impl Lane {
             let before = self.status.clone().unwrap_or_default();
             self.expect(&before, after, ended, &skipped)?;
         }
-        self.skips.extend(&skipped);
+        self.skips.extend(skipped.iter().map(|skip| (*skip, now)));
         done.skipped += count(&skipped);
         if let Some((run, SeenRun { active: Some(active), .. })) = ended {
             let outcome = after.recent.last().map_or(Outcome::Lost, |recent| recent.outcome);
             self.ended(by, run, active, outcome, facts)?;
-            self.counted.insert((run.clone(), active.attempt), outcome);
+            self.counted.insert((run.clone(), active.attempt), (outcome, now));
             done.ends += 1;
             done.lost += u64::from(outcome == Outcome::Lost);
         }
@@ -96,6 +97,7 @@ impl Lane {
     /// A transaction without a status.
     fn uncounted(
         &mut self,
+        now: At,
         gone: Option<&(RunId, SeenRun)>,
         new_skips: &[Skipped],
         facts: &Facts,
@@ -109,7 +111,7 @@ impl Lane {
             let text = format!("the record of the run {run} is gone, and its end was not counted");
             return broken(Invariant::RunsCounted, text);
         }
-        self.skips.extend(&active.skipped);
+        self.skips.extend(active.skipped.iter().map(|skip| (*skip, now)));
         self.released.push(attempt);
         Ok(())
     }

@@ -52,7 +52,7 @@ impl Checker {
             }
         }
         for lane in self.lanes.values() {
-            let result = lane.recorded(&self.facts);
+            let result = lane.recorded(end, &self.facts);
             result.map_err(|broken| (Some(lane.name.clone()), broken))?;
         }
         for (attempt, record) in &self.facts.logged {
@@ -75,13 +75,16 @@ impl Lane {
     }
 
     /// Whether everything that was counted is in the log.
-    fn recorded(&self, facts: &Facts) -> Result<(), Broken> {
+    fn recorded(&self, end: &End, facts: &Facts) -> Result<(), Broken> {
         for attempt in &self.released {
             if !facts.logged.contains_key(attempt) {
                 return broken(Invariant::Recorded, format!("the run {} has no record", attempt.0));
             }
         }
-        for (attempt, outcome) in &self.counted {
+        for (attempt, (outcome, at)) in &self.counted {
+            if end.now.since(*at) < SETTLES {
+                continue;
+            }
             let Some(record) = facts.logged.get(attempt) else {
                 let text = format!("the run {} ended as {outcome} and has no record", attempt.0);
                 return broken(Invariant::Recorded, text);
@@ -95,7 +98,10 @@ impl Lane {
                 return broken(Invariant::TrueRecords, text);
             }
         }
-        for skip in &self.skips {
+        for (skip, at) in &self.skips {
+            if end.now.since(*at) < SETTLES {
+                continue;
+            }
             let name = (self.name.clone(), skip.from, skip.reason);
             let Some(record) = facts.logged_skips.get(&name) else {
                 return broken(
@@ -113,7 +119,7 @@ impl Lane {
 
     /// Two incarnations may skip the same slot; the log has one of the two.
     fn is_counted(&self, skip: &Skipped) -> bool {
-        self.skips.contains(skip)
+        self.skips.iter().any(|(counted, _)| counted == skip)
     }
 
     /// Whether nothing waits longer than it may.

@@ -41,9 +41,9 @@ pub(super) struct Lane {
     pub(super) lock: Option<LockValue>,
     kill: Revision,
     /// What each counted attempt's outcome was.
-    pub(super) counted: BTreeMap<Attempt, Outcome>,
+    pub(super) counted: BTreeMap<Attempt, (Outcome, At)>,
     /// The stretches that were counted.
-    pub(super) skips: Vec<Skipped>,
+    pub(super) skips: Vec<(Skipped, At)>,
     /// Attempts that ended without being counted, for lack of space.
     pub(super) released: Vec<Attempt>,
 }
@@ -118,7 +118,13 @@ impl Lane {
     }
 
     /// Checks one transaction of a worker and takes it in.
-    pub(super) fn apply(&mut self, by: WorkerId, delta: Delta, facts: &Facts) -> Result<Done, Broken> {
+    pub(super) fn apply(
+        &mut self,
+        now: At,
+        by: WorkerId,
+        delta: Delta,
+        facts: &Facts,
+    ) -> Result<Done, Broken> {
         let mut done = Done::default();
         if delta.job.is_some() {
             return broken(Invariant::Definition, "a worker wrote the job's own key".to_owned());
@@ -162,7 +168,7 @@ impl Lane {
             self.claimed(run, active, facts, gone.len())?;
             done.claims += 1;
         }
-        self.counted(by, &delta, &gone, &new_skips, facts, &mut done)?;
+        self.counted((now, by), &delta, &gone, &new_skips, facts, &mut done)?;
         self.take(delta);
         Ok(done)
     }

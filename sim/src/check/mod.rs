@@ -92,6 +92,38 @@ impl fmt::Display for Invariant {
     }
 }
 
+impl Invariant {
+    /// The promise as a sentence.
+    pub fn promise(self) -> &'static str {
+        match self {
+            Self::StartedOnce => "Promised: each attempt of a run starts one process at most.",
+            Self::OneAtATime => "Promised: of the exclusive processes of one job, one lives at a time.",
+            Self::OneSystem => "Promised: a job is not run by both systems at one time.",
+            Self::WithinLease => "Promised: an exclusive process is gone before its session's lease ends.",
+            Self::SlotsCovered => {
+                "Promised: every slot that the cursor passes is in exactly one run or skipped stretch."
+            }
+            Self::CursorForward => "Promised: a cursor does not move back within an incarnation.",
+            Self::TokensGrow => "Promised: fencing tokens grow.",
+            Self::OneRecord => "Promised: at most one run record of an exclusive job exists.",
+            Self::RunsCounted => "Promised: a run record goes only with its end counted, once.",
+            Self::SkipsKept => "Promised: a skipped stretch leaves the cursor once it is recorded.",
+            Self::HolderEnds => "Promised: a run is ended or given back by its holder, or once that is dead.",
+            Self::Definition => "Promised: nothing is decided on a definition that is not the present one.",
+            Self::Grace => "Promised: a command gets its grace, unless something cuts it.",
+            Self::TrueRecords => "Promised: a record says what happened to the process.",
+            Self::LostTruly => "Promised: a run is called lost only where something died.",
+            Self::Recorded => "Promised: every end and every skipped slot is in the log.",
+            Self::JobsGoOn => "Promised: a job whose slot is due is decided within a bound.",
+            Self::RunsEnd => "Promised: no run record stays without somebody who ends it.",
+            Self::WorkersEnd => "Promised: a worker that was asked to end has ended within a bound.",
+            Self::Livelock => "Promised: a worker does not work without end at one instant.",
+            Self::Panics => "Promised: a worker does not panic.",
+            Self::Repeatable => "Promised: the simulation is a function of its plan.",
+        }
+    }
+}
+
 /// A promise that was broken.
 #[derive(Clone, Debug)]
 pub struct Violation {
@@ -152,6 +184,19 @@ pub struct Tally {
     pub processes: u64,
 }
 
+impl std::ops::AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        let Self { claims, ends, lost, skipped, given_back, retried, processes } = other;
+        self.claims += claims;
+        self.ends += ends;
+        self.lost += lost;
+        self.skipped += skipped;
+        self.given_back += given_back;
+        self.retried += retried;
+        self.processes += processes;
+    }
+}
+
 /// Everything that is known, and the first promise that was broken.
 #[derive(Debug)]
 pub struct Checker {
@@ -204,7 +249,7 @@ impl Checker {
             let put: Vec<RunId> =
                 delta.runs.iter().filter(|(_, put)| put.is_some()).map(|(run, _)| run.clone()).collect();
             let result = match by {
-                By::Worker(worker) => lane.apply(worker, delta, &self.facts),
+                By::Worker(worker) => lane.apply(now, worker, delta, &self.facts),
                 By::Lease | By::Others => {
                     lane.take(delta);
                     Ok(Done::default())
@@ -303,6 +348,11 @@ impl Checker {
         }
         let result = self.facts.witness.started(start, now);
         self.hold(now, &job, result);
+    }
+
+    /// What the wall clock read when a process came to be.
+    pub fn started_at(&self, pid: u64) -> Option<UnixMillis> {
+        self.facts.witness.get(pid).map(|process| process.start.wall)
     }
 
     /// A process was asked to end while its own process ran.

@@ -133,6 +133,10 @@ impl Witness {
         result
     }
 
+    pub(super) fn get(&self, pid: u64) -> Option<&Process> {
+        self.processes.get(&pid)
+    }
+
     pub(super) fn get_mut(&mut self, pid: u64) -> Option<&mut Process> {
         self.processes.get_mut(&pid)
     }

@@ -1,7 +1,7 @@
 //! A plan carried out.
 //!
 //! One queue of events, by true time. Each part of the cluster is a value, and what happens to it is a method of
-//! [`World`] in the file of that part: [`tree`] and [`watch`] (the tree behind links), [`node`] (clocks, spool), [`worker`]
+//! [`World`] in the file of that part: [`tree`] and [`watch`] (the tree behind links), [`node`] (clocks, spool), [`shell`]
 //! (the shell around a core), [`executor`] and [`process`], [`faults`] and [`environment`].
 
 mod environment;
@@ -10,9 +10,9 @@ mod faults;
 mod link;
 mod node;
 mod process;
+mod shell;
 mod tree;
 mod watch;
-mod worker;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -31,8 +31,8 @@ use self::environment::Environment;
 use self::executor::{Executor, Notice};
 use self::node::Node;
 use self::process::Process;
+use self::shell::Worker;
 use self::tree::Request;
-use self::worker::Worker;
 use crate::check::{Checker, End, ExecutorId, Exit, Invariant, Tally, Violation, WorkerId};
 use crate::plan::Plan;
 use crate::queue::Queue;
@@ -297,8 +297,7 @@ impl<'a> World<'a> {
     }
 
     fn finish(&mut self) {
-        let patience =
-            self.plan.jobs.iter().map(|job| (job.name.clone(), self.plan.patience(job))).collect();
+        let patience = self.plan.jobs.iter().map(|job| (job.name.clone(), self.plan.patience(job))).collect();
         let wall = self.plan.epoch + self.now.elapsed();
         let end = End { now: self.now, wall, quiet_since: self.plan.quiet, patience };
         self.checker.finish(&end);

@@ -66,11 +66,9 @@ impl World<'_> {
 
     /// Entries come to the disk.
     pub(super) fn spool_write(&mut self, worker: WorkerId, ask: AskId, entries: Vec<LogEntry>) {
-        if let Some(event) = self.held_up(worker, || Ev::SpoolWrite(worker, ask, Vec::new())) {
+        if self.workers[worker.0].paused {
             // The thread that writes is stopped too.
-            let Ev::SpoolWrite(..) = event else { return };
-            self.workers[worker.0].held.push(Ev::SpoolWrite(worker, ask, entries));
-            return;
+            return self.workers[worker.0].held.push(Ev::SpoolWrite(worker, ask, entries));
         }
         if !self.workers[worker.0].is_alive() {
             return;
@@ -78,7 +76,8 @@ impl World<'_> {
         let node = self.workers[worker.0].node;
         if self.lasts(|what| *what == What::DiskFull { node }) {
             let full = LogError::NoSpace("the disk is full".into());
-            return self.after(Duration::from_millis(1), Ev::Answer(worker, ask, Input::Appended(ask, Err(full))));
+            return self
+                .after(Duration::from_millis(1), Ev::Answer(worker, ask, Input::Appended(ask, Err(full))));
         }
         for entry in &entries {
             self.say_entry(node, entry);

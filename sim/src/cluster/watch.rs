@@ -41,7 +41,7 @@ impl World<'_> {
         self.after(PROGRESS, Ev::Progress(worker, number));
     }
 
-    fn watches(&self, worker: WorkerId, number: u64) -> bool {
+    pub(super) fn watches(&self, worker: WorkerId, number: u64) -> bool {
         let worker = &self.workers[worker.0];
         worker.is_alive() && worker.watch.number == number
     }

@@ -19,6 +19,10 @@ use super::{AT_ONCE, Act, CLAIM_LEAD, Core, Level, MOST_ASKED, RETRY_AFTER, runs
 use crate::executor::Boottime;
 use crate::times::OWNER_STUCK;
 
+/// How often a job whose cursor is ahead is looked at: the clock may be set, and the others' clocks are told from time to
+/// time.
+const LOOK_AT_CLOCKS: Duration = Duration::from_secs(10);
+
 /// The jobs of other workers of which something is due: the revision of what is due, and since when it stands there.
 #[derive(Debug, Default)]
 pub(super) struct Standing {
@@ -55,6 +59,8 @@ enum Step {
     Claim { slot: Slot, skipped: Vec<Skipped> },
     /// Move the cursor.
     Pass { slot: Slot, skipped: Vec<Skipped> },
+    /// The cursor is ahead of the clock, and stands at this slot.
+    Ahead(Slot),
     /// Remove what a deleted job left.
     Collect,
 }
@@ -142,6 +148,9 @@ impl Core {
         if !step.needs_place() {
             self.capacity.leave(name);
         }
+        if !matches!(step, Step::Ahead(_)) {
+            self.ahead.remove(name);
+        }
         if rank > 0 && !self.is_our_turn(name, rank, at, &step) {
             return self.capacity.leave(name);
         }
@@ -178,6 +187,7 @@ impl Core {
                 let txn = store::protocol::collect(name, known.cursor, known.lock);
                 self.commit(Ask::Collect { name: name.clone() }, txn);
             }
+            (Step::Ahead(slot), Some(job)) => self.stand_still(job, known, slot),
             (Step::Retry { run, token, active }, Some(job)) => self.retry(job, known, run, token, &active),
             (Step::SkipWaiting { run, token, skipped }, Some(job)) => {
                 let Some(at) = self.view.get(name).and_then(|entry| entry.cursor.value.as_ref()) else {
@@ -188,10 +198,34 @@ impl Core {
             }
             (Step::Claim { slot, skipped }, Some(job)) => self.claim(job, known, slot, skipped),
             (Step::Pass { slot, skipped }, Some(job)) => self.pass(job, known, slot, skipped),
+            // All of these are steps of a job that can be read.
             (
-                Step::Retry { .. } | Step::SkipWaiting { .. } | Step::Claim { .. } | Step::Pass { .. },
+                Step::Ahead(_)
+                | Step::Retry { .. }
+                | Step::SkipWaiting { .. }
+                | Step::Claim { .. }
+                | Step::Pass { .. },
                 None,
             ) => {}
+        }
+    }
+
+    /// The cursor of a job is ahead of the clock. Where somebody changed the job since, and all clocks agree, it goes on
+    /// from its right time; otherwise it waits for the clock or for that.
+    fn stand_still(&mut self, job: Arc<Job>, known: Known, slot: Slot) {
+        let changed = known.definition > known.cursor;
+        match decide::may_set(slot, self.view.peers.clocks(self.now.wall)).filter(|_| changed) {
+            Some(to) => self.set_back(job, known, Slot(to), slot),
+            None => {
+                if self.ahead.insert(job.name.clone()) {
+                    let text = format!(
+                        "slots up to {slot} were decided while a clock was ahead; the job runs again when that has \
+                         passed, or from now on when it is edited, or suspended and resumed"
+                    );
+                    self.note(Level::Warn, Some(&job.name), text);
+                }
+                self.look_after(&job.name, LOOK_AT_CLOCKS);
+            }
         }
     }
 
@@ -326,6 +360,7 @@ fn step(now: UnixMillis, entry: &Entry) -> Step {
     let Some((job, seen)) = entry.to_decide() else { return Step::Wait(None) };
     match decide::decide(now, CLAIM_LEAD, job, &seen) {
         Decision::Wait(at) => Step::Wait(at),
+        Decision::Ahead => Step::Ahead(seen.cursor.map_or(Slot(now), |cursor| cursor.slot)),
         Decision::Claim { slot, skipped } => Step::Claim { slot, skipped },
         Decision::Skip { slot, skipped } | Decision::Arm { slot, skipped } => Step::Pass { slot, skipped },
     }
@@ -347,9 +382,11 @@ fn step_of_waiting(now: UnixMillis, entry: &Entry, known: &KnownRun) -> Option<S
     }
     let job = entry.job()?;
     let (run, token) = (known.run.clone(), known.token);
-    match decide::waiting(now, job, active.slot) {
-        // A cursor of another timetable is armed first.
-        decide::Waiting::Skip(_) if !entry.is_armed() => None,
+    match decide::waiting(now, CLAIM_LEAD, job, active.slot) {
+        // A cursor of another timetable is armed first, and one that is ahead is set back first.
+        decide::Waiting::Skip(_) if !entry.is_armed() || entry.is_ahead(now) => None,
+        decide::Waiting::Wait(_) if entry.is_ahead(now) => None,
+        decide::Waiting::Wait(at) => Some(Step::Wait(Some(at))),
         decide::Waiting::Skip(reason) => {
             let mut skipped = active.skipped.clone();
             skipped.push(one(active.slot, reason));

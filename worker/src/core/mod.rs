@@ -76,6 +76,9 @@ pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// The core is called at least this often, so that a step of the wall clock is noticed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
+/// By how many milliseconds the wall clock has to be set for all jobs to be looked at again.
+const CLOCK_STEP: i64 = 10_000;
+
 /// How many requests wait for their replies at once. More jobs than these wait their turn in [`Line`].
 const MOST_ASKED: usize = 1024;
 
@@ -175,6 +178,8 @@ pub struct Core {
     config: CoreConfig,
     /// What the clocks read when the present input came.
     now: Now,
+    /// By how many milliseconds the wall clock was set, or ran at another speed, since all jobs were looked at for that.
+    stepped: i64,
     acts: Vec<Act>,
     sessions: Sessions,
     /// When this process registered first.
@@ -190,6 +195,8 @@ pub struct Core {
     view: View,
     line: Line,
     standing: Standing,
+    /// The jobs that stand still because their cursors are ahead of the clock.
+    ahead: HashSet<JobName>,
     runs: Runs,
     capacity: Capacity,
     orphans: Orphans,
@@ -224,6 +231,7 @@ impl Core {
         let mut core = Self {
             config,
             now,
+            stepped: 0,
             acts: Vec::new(),
             sessions: Sessions::new(session, asked),
             since: now.wall,
@@ -236,6 +244,7 @@ impl Core {
             view,
             line: Line::default(),
             standing: Standing::default(),
+            ahead: HashSet::new(),
             runs: Runs::default(),
             capacity,
             orphans: Orphans::default(),
@@ -259,7 +268,7 @@ impl Core {
     /// Takes an input in and says what is to be done. An input's work is that of one job, unless a listing ended or the
     /// workers changed.
     pub fn take(&mut self, now: Now, input: Input) -> Vec<Act> {
-        self.now = now;
+        self.set_now(now);
         self.take_in(input);
         self.run_timers();
         self.keep_session();
@@ -304,6 +313,11 @@ impl Core {
         self.view.jobs()
     }
 
+    /// How many of this worker's jobs stand still because slots were decided while a clock was ahead.
+    pub fn jobs_ahead(&self) -> usize {
+        self.ahead.len()
+    }
+
     /// Whether the tree has been read and everything in it was looked at.
     pub fn is_settled(&self, now: Now) -> bool {
         self.listed && self.asked.is_empty() && !self.line.is_due(now)
@@ -328,6 +342,19 @@ impl Core {
             Err("the process that runs the commands does not answer".to_owned())
         };
         State { session, tree, executor }
+    }
+
+    fn set_now(&mut self, now: Now) {
+        let since = now.boot.0.saturating_sub(self.now.boot.0).as_millis();
+        let step = now.wall.0 - self.now.wall.0 - i64::try_from(since).unwrap_or(i64::MAX);
+        self.now = now;
+        self.stepped += step;
+        if self.stepped.abs() >= CLOCK_STEP {
+            // What was set for an instant of the former clock may be due, or may not be due for long.
+            self.view.peers.clock_stepped(self.stepped);
+            self.stepped = 0;
+            self.look_at_all_again();
+        }
     }
 
     /// Whether jobs are looked at now: only while something could be done about them.

@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
-use model::run::{Revision, RunId, Skipped, Slot};
-use model::values::{ActiveRun, Cursor, JobStatus, Timetable};
+use model::run::{Revision, RunId, SkipReason, Skipped, Slot};
+use model::values::{ActiveRun, JobStatus};
 use model::{Job, JobName};
 use store::protocol::{self, Known, Move};
 use store::{TreeError, TxnReply};
@@ -49,7 +49,7 @@ pub(super) enum Ask {
 
 impl Core {
     pub(super) fn claim(&mut self, job: Arc<Job>, known: Known, slot: Slot, skipped: Vec<Skipped>) {
-        let to = Move { slot, skips: self.carried(&job.name) };
+        let to = self.move_to(&job.name, slot, &[]);
         let (session, node) = (self.sessions.present(), &self.config.node);
         let (run, active, txn) =
             protocol::claim(&job, known, session, node, to.clone(), skipped, self.now.wall);
@@ -90,7 +90,7 @@ impl Core {
 
     /// Moves the cursor without a run.
     pub(super) fn pass(&mut self, job: Arc<Job>, known: Known, slot: Slot, skipped: Vec<Skipped>) {
-        let to = self.skip_to(&job.name, slot, &skipped);
+        let to = self.move_to(&job.name, slot, &skipped);
         let status = (!skipped.is_empty()).then(|| self.with_skipped(&job.name, &skipped));
         let txn = protocol::pass(&job, known, self.sessions.present(), to.clone(), status.as_deref());
         self.view.entry(&job.name).deciding = true;
@@ -107,7 +107,7 @@ impl Core {
         skipped: &[Skipped],
     ) {
         let (run, token) = run;
-        let to = self.skip_to(&job.name, at, skipped);
+        let to = self.move_to(&job.name, at, skipped);
         let status = self.with_skipped(&job.name, skipped);
         let session = self.sessions.present();
         let txn = protocol::skip_waiting(&job, known, session, &run, token, to.clone(), &status);
@@ -115,11 +115,22 @@ impl Core {
         self.commit(Ask::Pass { job, known, to, status: Some(status), waiting: Some(run) }, txn);
     }
 
-    fn skip_to(&mut self, name: &JobName, slot: Slot, skipped: &[Skipped]) -> Move {
+    /// Sets the cursor of a job back to its right time, in a new epoch.
+    pub(super) fn set_back(&mut self, job: Arc<Job>, known: Known, to: Slot, from: Slot) {
+        let skipped = [Skipped { from: to, to: from, count: None, reason: SkipReason::ClockSet }];
+        let to = Move { epoch: known.cursor, ..self.move_to(&job.name, to, &skipped) };
+        let status = self.with_skipped(&job.name, &skipped);
+        let txn = protocol::pass(&job, known, self.sessions.present(), to.clone(), Some(&status));
+        self.view.entry(&job.name).deciding = true;
+        self.commit(Ask::Pass { job, known, to, status: Some(status), waiting: None }, txn);
+    }
+
+    /// Where the cursor goes, with these stretches added to it.
+    fn move_to(&mut self, name: &JobName, slot: Slot, skipped: &[Skipped]) -> Move {
         self.skips.asked(name, skipped);
         let mut skips = self.carried(name);
         skips.extend_from_slice(skipped);
-        Move { slot, skips }
+        Move { slot, epoch: self.view.entry(name).epoch(), skips }
     }
 
     /// The stretches that a move of the cursor has to carry along.
@@ -161,7 +172,7 @@ impl Core {
                 self.view.put_run(&job.name, &id, created, token, active);
                 let entry = self.view.entry(&job.name);
                 if let Some(to) = to {
-                    entry.set_cursor(token, Some(cursor(&job, known, to)));
+                    entry.set_cursor(token, Some(protocol::cursor(&job, known, to)));
                 }
                 if job.is_exclusive() && known.lock == Revision::NONE {
                     entry.lock.set(token, Holder::Somebody);
@@ -230,7 +241,7 @@ impl Core {
                     self.view.delete_run(&job.name, run, reply.revision);
                 }
                 let entry = self.view.entry(&job.name);
-                entry.set_cursor(reply.revision, Some(cursor(job, known, to)));
+                entry.set_cursor(reply.revision, Some(protocol::cursor(job, known, to)));
                 if let Some(status) = status {
                     entry.status.set(reply.revision, Some(status));
                 }
@@ -298,8 +309,4 @@ impl Core {
     pub(super) fn look_after(&mut self, name: &JobName, wait: std::time::Duration) {
         self.line.again(name, Boottime(self.now.boot.0 + wait));
     }
-}
-
-fn cursor(job: &Job, known: Known, to: Move) -> Cursor {
-    Cursor { slot: to.slot, job: known.created, timetable: Timetable::of(job), skips: to.skips }
 }

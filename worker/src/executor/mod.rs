@@ -51,7 +51,7 @@ pub struct Start {
     /// Its name in all that follows.
     pub key: RunKey,
     /// The wall-clock instant before which it does not start. In the past, or in one to which the clock is then set,
-    /// it starts at once.
+    /// it starts at once. A clock that is then set back does not put it off.
     pub at: UnixMillis,
     /// The program and its arguments. A program without a slash is looked for in the `PATH` of `env`.
     pub argv: Vec<String>,

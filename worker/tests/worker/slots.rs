@@ -85,8 +85,13 @@ async fn was_away(world: &World, fields: serde_json::Value) -> Slot {
         zone: "UTC".to_owned(),
         suspended: false,
     };
-    let cursor =
-        Cursor { slot: Slot(UnixMillis(minute - 600_000)), job: created, timetable, skips: Vec::new() };
+    let cursor = Cursor {
+        slot: Slot(UnixMillis(minute - 600_000)),
+        job: created,
+        timetable,
+        epoch: Revision::NONE,
+        skips: Vec::new(),
+    };
     world.put(Key::Cursor(name("a")), serde_json::to_vec(&cursor).unwrap()).await;
     cursor.slot
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::decide::{Seen, SeenCursor};
+use model::decide::{CURSOR_AHEAD, Seen, SeenCursor};
 use model::run::{Revision, RunId, Skipped, Slot};
 use model::values::{ActiveRun, Cursor, JobStatus, Timetable};
 use model::{Job, UnixMillis};
@@ -60,6 +60,7 @@ pub(crate) struct Definition {
 pub(crate) struct KnownCursor {
     pub(crate) slot: Slot,
     job: Revision,
+    epoch: Revision,
     armed_for: Option<Box<Timetable>>,
     /// The skipped stretches in it.
     skips: Vec<Pending>,
@@ -232,10 +233,21 @@ impl Entry {
         Some((self.job()?, Seen { created: self.created(), cursor, busy }))
     }
 
+    /// The epoch that the cursor is in; a new incarnation begins with its first one.
+    pub(crate) fn epoch(&self) -> Revision {
+        let cursor = self.cursor.value.as_ref().filter(|cursor| cursor.job == self.created());
+        cursor.map_or(Revision::NONE, |cursor| cursor.epoch)
+    }
+
     /// Whether the cursor was armed for the job as it stands.
     pub(crate) fn is_armed(&self) -> bool {
         let cursor = self.cursor.value.as_ref();
         cursor.is_some_and(|cursor| cursor.job == self.created() && cursor.armed_for.is_none())
+    }
+
+    /// Whether the cursor is further ahead of the clock than a claim puts it.
+    pub(crate) fn is_ahead(&self, now: UnixMillis) -> bool {
+        self.cursor.value.as_ref().is_some_and(|cursor| cursor.slot.0 > now + CURSOR_AHEAD)
     }
 
     /// Nothing of it is in the tree.
@@ -292,9 +304,10 @@ impl Entry {
             let skips = self.cursor.value.iter().flat_map(|cursor| &cursor.skips);
             skips.clone().any(|pending| pending.durable && pending.skipped == *skipped)
         };
-        let cursor = cursor.map(|Cursor { slot, job: incarnation, timetable, skips }| KnownCursor {
+        let cursor = cursor.map(|Cursor { slot, job: incarnation, timetable, epoch, skips }| KnownCursor {
             slot,
             job: incarnation,
+            epoch,
             armed_for: match job {
                 Some(job) if timetable.is_of(job) => None,
                 _ => Some(Box::new(timetable)),

@@ -95,6 +95,24 @@ impl Peers {
         self.live.iter().filter(|(session, peer)| weight(session, &peer.info) > mine).count()
     }
 
+    /// Our clock was set forward by so many milliseconds, or back.
+    pub(crate) fn clock_stepped(&mut self, step: i64) {
+        for peer in self.live.values_mut() {
+            peer.ahead = peer.ahead.map(|ahead| ahead - step);
+        }
+    }
+
+    /// What the clocks of all live workers show, as far as they told; `now` is ours.
+    pub(crate) fn clocks(&self, now: UnixMillis) -> impl Iterator<Item = UnixMillis> {
+        let others = self.live.iter().filter(|(session, _)| **session != self.me);
+        let clock = move |peer: &Peer| match peer.ahead {
+            Some(ahead) => UnixMillis(now.0 + ahead),
+            // It was told before this worker came.
+            None => peer.info.clock.unwrap_or(peer.info.since),
+        };
+        others.map(move |(_, peer)| clock(peer)).chain([now])
+    }
+
     /// By how many milliseconds the median of the others' clocks is ahead of ours, if that is too much. Nobody can tell
     /// which of two clocks is wrong, so at least two others must have spoken.
     pub(crate) fn skew(&self) -> Option<i64> {

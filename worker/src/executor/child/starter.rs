@@ -25,6 +25,9 @@ use crate::executor::Start;
 /// How long it sleeps at most while something waits, so that a step of the wall clock is noticed.
 const LONGEST_SLEEP: Duration = Duration::from_millis(50);
 
+/// Added to an instant, it is still one.
+const LONGEST_WAIT: Duration = Duration::from_secs(86_400 * 365);
+
 /// What this thread is asked to do.
 #[derive(Debug)]
 pub(super) enum Order {
@@ -60,16 +63,17 @@ pub(super) fn work(
     burst: &watch::Sender<Option<Instant>>,
 ) {
     // By instant, then in the order in which they came.
-    let mut waiting: BTreeMap<(UnixMillis, u64), Waiting> = BTreeMap::new();
+    let mut waiting: BTreeMap<(UnixMillis, u64), (Waiting, Instant)> = BTreeMap::new();
     let mut count = 0;
     loop {
         let sleep = match waiting.first_entry() {
             None => Duration::MAX,
             Some(next) => {
-                let sleep = until(next.key().0);
+                let by = next.get().1.saturating_duration_since(Instant::now());
+                let sleep = until(next.key().0).min(by);
                 if sleep.is_zero() {
                     begin(burst);
-                    start(next.remove(), table, files);
+                    start(next.remove().0, table, files);
                 }
                 sleep.min(LONGEST_SLEEP)
             }
@@ -79,7 +83,9 @@ pub(super) fn work(
         }
         match orders.recv_timeout(sleep) {
             Ok(Order::Start(order)) => {
-                waiting.insert((order.start.at, count), order);
+                // The instant came even if the wall clock is then set back: the slot is claimed.
+                let by = Instant::now() + until(order.start.at).min(LONGEST_WAIT);
+                waiting.insert((order.start.at, count), (order, by));
                 count += 1;
             }
             Ok(Order::Ping) => table.alive(),

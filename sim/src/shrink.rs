@@ -1,0 +1,85 @@
+//! Making a plan smaller while it still breaks the same promise.
+
+use std::collections::BTreeSet;
+
+use crate::check::Invariant;
+use crate::cluster;
+use crate::plan::{Keep, Plan};
+use crate::sabotage::Sabotage;
+
+/// How many smaller plans are tried at most.
+const MOST_TRIES: u32 = 600;
+
+/// The smallest part of a plan that was found to break `invariant`.
+pub fn shrink(plan: &Plan, invariant: Invariant, sabotage: Option<Sabotage>) -> Keep {
+    let mut keep = Keep {
+        nodes: Some(plan.nodes.iter().map(|node| node.id).collect()),
+        jobs: Some(plan.jobs.iter().map(|job| job.id).collect()),
+        faults: Some(plan.faults.iter().map(|fault| fault.id).collect()),
+    };
+    let mut tries = MOST_TRIES;
+    let mut breaks = |keep: &Keep| {
+        if tries == 0 {
+            return false;
+        }
+        tries -= 1;
+        let found = cluster::run(&plan.keep(keep), sabotage, false).violation;
+        found.is_some_and(|found| found.invariant == invariant)
+    };
+    loop {
+        let before = size(&keep);
+        for part in [Part::Jobs, Part::Faults, Part::Nodes] {
+            less(&mut keep, part, &mut breaks);
+        }
+        if size(&keep) == before {
+            return keep;
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Part {
+    Nodes,
+    Jobs,
+    Faults,
+}
+
+fn of(keep: &Keep, part: Part) -> BTreeSet<usize> {
+    let set = match part {
+        Part::Nodes => &keep.nodes,
+        Part::Jobs => &keep.jobs,
+        Part::Faults => &keep.faults,
+    };
+    set.clone().unwrap_or_default()
+}
+
+fn with(keep: &Keep, part: Part, set: BTreeSet<usize>) -> Keep {
+    let mut keep = keep.clone();
+    match part {
+        Part::Nodes => keep.nodes = Some(set),
+        Part::Jobs => keep.jobs = Some(set),
+        Part::Faults => keep.faults = Some(set),
+    }
+    keep
+}
+
+fn size(keep: &Keep) -> usize {
+    [Part::Nodes, Part::Jobs, Part::Faults].into_iter().map(|part| of(keep, part).len()).sum()
+}
+
+/// Leaves out of one part what can be left out, in large pieces first.
+fn less(keep: &mut Keep, part: Part, breaks: &mut impl FnMut(&Keep) -> bool) {
+    let mut piece = of(keep, part).len();
+    while piece > 0 {
+        let all: Vec<usize> = of(keep, part).into_iter().collect();
+        for out in all.chunks(piece) {
+            let mut rest = of(keep, part);
+            rest.retain(|id| !out.contains(id));
+            let smaller = with(keep, part, rest);
+            if breaks(&smaller) {
+                *keep = smaller;
+            }
+        }
+        piece /= 2;
+    }
+}
