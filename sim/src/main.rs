@@ -194,7 +194,7 @@ fn explain(arguments: &Arguments, seed: u64, violation: &Violation) {
         arguments.keep()
     } else {
         println!("looking for a smaller plan …");
-        shrink(&plan, violation.invariant, arguments.sabotage)
+        shrink(&plan, violation, arguments.sabotage)
     };
     let plan = plan.keep(&keep);
     let outcome = cluster::run(&plan, arguments.sabotage, true);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::check::Invariant;
+use crate::check::Violation;
 use crate::cluster;
 use crate::plan::{Keep, Plan};
 use crate::sabotage::Sabotage;
@@ -10,8 +10,8 @@ use crate::sabotage::Sabotage;
 /// How many smaller plans are tried at most.
 const MOST_TRIES: u32 = 600;
 
-/// The smallest part of a plan that was found to break `invariant`.
-pub fn shrink(plan: &Plan, invariant: Invariant, sabotage: Option<Sabotage>) -> Keep {
+/// The smallest part of a plan that was found to break the same promise, about the same job.
+pub fn shrink(plan: &Plan, violation: &Violation, sabotage: Option<Sabotage>) -> Keep {
     let mut keep = Keep {
         nodes: Some(plan.nodes.iter().map(|node| node.id).collect()),
         jobs: Some(plan.jobs.iter().map(|job| job.id).collect()),
@@ -19,12 +19,13 @@ pub fn shrink(plan: &Plan, invariant: Invariant, sabotage: Option<Sabotage>) -> 
     };
     let mut tries = MOST_TRIES;
     let mut breaks = |keep: &Keep| {
-        if tries == 0 {
+        // Without a node nothing goes on, which says nothing.
+        if tries == 0 || of(keep, Part::Nodes).is_empty() {
             return false;
         }
         tries -= 1;
         let found = cluster::run(&plan.keep(keep), sabotage, false).violation;
-        found.is_some_and(|found| found.invariant == invariant)
+        found.is_some_and(|found| found.invariant == violation.invariant && found.job == violation.job)
     };
     loop {
         let before = size(&keep);

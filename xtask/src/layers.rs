@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use cargo_metadata::MetadataCommand;
@@ -86,6 +87,32 @@ const RULES: &[Rule] = &[
     },
 ];
 
+/// Folders of code that decides: values alone, no clock, no waiting, no files.
+const PURE: &[&str] = &["worker/src/core"];
+
+/// What such code never names.
+const IMPURE: &[&str] = &[
+    "tokio::",
+    "futures::",
+    "tracing::",
+    "rustix::",
+    "fastrand",
+    "std::env",
+    "std::fs",
+    "std::io",
+    "std::net",
+    "std::process",
+    "std::thread",
+    "std::os",
+    "Instant",
+    "SystemTime",
+    "::now()",
+    "async ",
+    ".await",
+    "Mutex",
+    "Atomic",
+];
+
 /// What is known of one room: the rooms and the other packages it names, and all that is compiled into it.
 #[derive(Clone, Debug, Default)]
 struct Room {
@@ -103,6 +130,9 @@ pub(crate) fn check() -> anyhow::Result<()> {
     let rooms = rooms()?;
     let mut wrong = broken(&rooms);
     wrong.extend(unexplained(&rooms, &declared(&read("Cargo.toml")?), &read(file)?));
+    for core in PURE {
+        wrong.extend(impure(&sources(&root().join(core))?));
+    }
     if wrong.is_empty() {
         println!("{} rooms keep the rules; every dependency has its line in {file}", rooms.len());
         return Ok(());
@@ -156,6 +186,37 @@ fn declared(manifest: &str) -> BTreeSet<&str> {
     let lines = manifest.lines().skip_while(|line| *line != "[workspace.dependencies]").skip(1);
     let entries = lines.take_while(|line| !line.starts_with('[')).filter_map(|line| line.split_once(" = "));
     entries.filter(|(_, value)| !value.contains("path = ")).map(|(name, _)| name).collect()
+}
+
+/// All Rust files below a folder, with their texts.
+fn sources(folder: &Path) -> anyhow::Result<Vec<(PathBuf, String)>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).with_context(|| format!("{} can't be read", folder.display()))? {
+        let path = entry?.path();
+        if path.is_dir() {
+            files.extend(sources(&path)?);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            let text = fs::read_to_string(&path)?;
+            files.push((path, text));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Where code that decides names a clock or something that waits; comments may.
+fn impure(files: &[(PathBuf, String)]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (path, text) in files {
+        for (number, line) in (1..).zip(text.lines()) {
+            let code = line.split("//").next().unwrap_or_default();
+            if let Some(named) = IMPURE.iter().find(|named| code.contains(**named)) {
+                let path = path.display();
+                wrong.push(format!("{path}:{number} names {named}, but this code decides by values alone"));
+            }
+        }
+    }
+    wrong
 }
 
 /// Every breach of a rule, as a sentence.
@@ -230,6 +291,18 @@ mod tests {
         let wrong = broken(&rooms);
         assert_eq!(wrong.len(), 1, "{wrong:?}");
         assert!(wrong[0].starts_with("crontab-worker must not contain kube-core"), "{wrong:?}");
+    }
+
+    #[test]
+    fn a_core_that_reads_a_clock_or_waits_is_refused() {
+        let file = |text: &str| (PathBuf::from("core/look.rs"), text.to_owned());
+        let pure = file("// It never calls Instant::now().\nuse std::time::Duration;\n");
+        assert_eq!(impure(&[pure]), Vec::<String>::new());
+        for line in ["let now = Boottime::now();", "use tokio::time::sleep;", "std::fs::read(path)?;"] {
+            let wrong = impure(&[file(&format!("fn look() {{\n    {line}\n}}\n"))]);
+            assert_eq!(wrong.len(), 1, "{line}");
+            assert!(wrong[0].starts_with("core/look.rs:2 names "), "{wrong:?}");
+        }
     }
 
     #[test]

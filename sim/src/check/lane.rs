@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use model::decide::CURSOR_AHEAD;
 use model::run::{Outcome, Revision, RunId, SkipReason, Skipped};
 use model::schedule::{Schedule, TimeZone};
 use model::values::{ActiveRun, Cursor, JobStatus, LockValue, MOST_PENDING, Timetable};
@@ -26,6 +27,7 @@ pub(super) struct SeenRun {
 #[derive(Clone, Debug)]
 pub(super) struct SeenCursor {
     pub(super) cursor: Cursor,
+    modified: Revision,
     pub(super) schedule: Option<Schedule>,
 }
 
@@ -87,7 +89,7 @@ impl Lane {
             self.definition = definition;
         }
         if let Some(cursor) = cursor {
-            self.cursor = cursor.and_then(readable).map(|cursor| self.seen(cursor));
+            self.cursor = cursor.and_then(|(modified, read)| Some(self.seen(modified, readable(read)?)));
         }
         if let Some(status) = status {
             self.status = match status {
@@ -110,11 +112,11 @@ impl Lane {
         }
     }
 
-    fn seen(&self, cursor: Cursor) -> SeenCursor {
+    fn seen(&self, modified: Revision, cursor: Cursor) -> SeenCursor {
         let Timetable { schedule, dialect, zone, suspended: _ } = &cursor.timetable;
         let zone = TimeZone::parse(zone).ok();
         let schedule = zone.and_then(|zone| Schedule::parse(schedule, *dialect, zone, &self.name).ok());
-        SeenCursor { cursor, schedule }
+        SeenCursor { cursor, modified, schedule }
     }
 
     /// Checks one transaction of a worker and takes it in.
@@ -156,16 +158,20 @@ impl Lane {
                 self.collected(facts)?;
                 Vec::new()
             }
-            Some(Some(Read::Unreadable)) => {
+            Some(Some((_, Read::Unreadable))) => {
                 return broken(
                     Invariant::SlotsCovered,
                     "a worker put a cursor that can't be read".to_owned(),
                 );
             }
-            Some(Some(Read::Value(cursor))) => self.moved(cursor, &claimed, &gone, facts)?,
+            Some(Some((_, Read::Value(cursor)))) => self.moved(cursor, &claimed, &gone, facts)?,
         };
         for (run, active) in &claimed {
-            self.claimed(run, active, facts, gone.len())?;
+            let epoch = match &delta.cursor {
+                Some(Some((_, Read::Value(cursor)))) => cursor.epoch,
+                _ => Revision::NONE,
+            };
+            self.claimed(run, active, epoch, facts, gone.len())?;
             done.claims += 1;
         }
         self.counted((now, by), &delta, &gone, &new_skips, facts, &mut done)?;
@@ -215,7 +221,8 @@ impl Lane {
         let former = self.cursor.as_ref().filter(|seen| seen.cursor.job == cursor.job);
         let Some(former) = former else {
             // First seen: it is armed, and owes nothing.
-            if claimed.is_empty() && new.is_empty() && gone.is_empty() {
+            let first = cursor.epoch == Revision::NONE;
+            if claimed.is_empty() && new.is_empty() && gone.is_empty() && first {
                 return Ok(new);
             }
             return broken(
@@ -223,6 +230,10 @@ impl Lane {
                 "an incarnation that is first seen has decided a slot".to_owned(),
             );
         };
+        if cursor.epoch != former.cursor.epoch {
+            let plain = claimed.is_empty() && gone.is_empty();
+            return self.set_back(cursor, former, definition, plain, new);
+        }
         if cursor.slot < former.cursor.slot {
             let text = format!("the cursor moves back from {} to {}", former.cursor.slot, cursor.slot);
             return broken(Invariant::CursorForward, text);
@@ -243,6 +254,27 @@ impl Lane {
             covered.or_else(|why| broken(Invariant::SlotsCovered, why))?;
         }
         Ok(new)
+    }
+
+    /// The cursor was ahead of all clocks, and somebody let the job go on from its right time.
+    fn set_back(
+        &self,
+        cursor: &Cursor,
+        former: &SeenCursor,
+        definition: &Definition,
+        plain: bool,
+        new: Vec<Skipped>,
+    ) -> Result<Vec<Skipped>, Broken> {
+        let was = former.cursor.slot;
+        let ahead = was.0 > cursor.slot.0 + CURSOR_AHEAD;
+        let asked = definition.modified > former.modified && cursor.epoch == former.modified;
+        let reason = SkipReason::ClockSet;
+        let owed = [Skipped { from: cursor.slot, to: was, count: None, reason }];
+        if plain && ahead && asked && new == owed {
+            return Ok(new);
+        }
+        let text = format!("the cursor of epoch {} was set back from {was} to {} with {new:?}", former.cursor.epoch, cursor.slot);
+        broken(Invariant::CursorForward, text)
     }
 
     /// The slot of a waiting run became a skipped one.
@@ -272,7 +304,14 @@ impl Lane {
     }
 
     /// A new run record.
-    fn claimed(&self, run: &RunId, active: &ActiveRun, facts: &Facts, gone: usize) -> Result<(), Broken> {
+    fn claimed(
+        &self,
+        run: &RunId,
+        active: &ActiveRun,
+        epoch: Revision,
+        facts: &Facts,
+        gone: usize,
+    ) -> Result<(), Broken> {
         let Some((definition, job)) = self.present_job() else {
             return broken(Invariant::Definition, format!("the run {run} was claimed without a valid job"));
         };
@@ -287,7 +326,7 @@ impl Lane {
                 format!("the run {run} was claimed by a session that has ended"),
             );
         }
-        if *run != RunId::of_slot(&self.name, definition.created, active.slot)
+        if *run != RunId::of_slot_in(&self.name, definition.created, epoch, active.slot)
             || active.attempt != 0
             || active.waiting.is_some()
         {

@@ -399,9 +399,12 @@ impl Checker {
     pub fn spooled(&mut self, now: At, entry: &LogEntry) {
         match entry {
             LogEntry::Run { record, .. } => {
-                let result = truth::of_record(record, &self.facts);
-                self.hold(now, &record.job, result);
                 let attempt = (record.run.clone(), record.attempt);
+                // Whoever finds a record appends it again, without its output; the first one stays.
+                if !self.facts.is_recorded(&attempt, record.outcome) {
+                    let result = truth::of_record(record, &self.facts);
+                    self.hold(now, &record.job, result);
+                }
                 self.facts.spooled.entry(attempt).or_default().insert(record.outcome);
             }
             LogEntry::Skipped(record) => {

@@ -39,7 +39,7 @@ pub(super) struct PutRun {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Delta {
     pub(super) job: Option<Option<Definition>>,
-    pub(super) cursor: Option<Option<Read<Cursor>>>,
+    pub(super) cursor: Option<Option<(Revision, Read<Cursor>)>>,
     pub(super) status: Option<Option<Read<JobStatus>>>,
     pub(super) lock: Option<Option<LockValue>>,
     pub(super) kill: Option<Option<Revision>>,
@@ -69,7 +69,7 @@ pub(super) fn read(prefix: &KeyPrefix, zone: TimeZone, changes: &[Change]) -> Tr
                 let definition = put.map(|pair| definition(&name, zone, pair));
                 jobs.entry(name).or_default().job = Some(definition);
             }
-            Key::Cursor(name) => jobs.entry(name).or_default().cursor = Some(put.map(value)),
+            Key::Cursor(name) => jobs.entry(name).or_default().cursor = Some(put.map(|pair| (pair.modified, value(pair)))),
             Key::Status(name) => jobs.entry(name).or_default().status = Some(put.map(value)),
             Key::Lock(name) => {
                 jobs.entry(name).or_default().lock = Some(put.map(|pair| LockValue::from_bytes(&pair.value)));

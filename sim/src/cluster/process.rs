@@ -16,6 +16,9 @@ use crate::time::At;
 /// How long a process takes at most to be gone after SIGKILL, in milliseconds.
 const KILL_LATENCY: u64 = 25;
 
+/// After this a killed process is gone.
+pub(super) const KILLED_WITHIN: Duration = Duration::from_millis(KILL_LATENCY + 1);
+
 const SIGKILL: i32 = 9;
 const SIGTERM: i32 = 15;
 

@@ -12,6 +12,7 @@ use worker::core::{Act, AskId, Core, CoreConfig, Input, Note, Now, Order};
 use worker::executor::{Boottime, Event, Start};
 
 use super::link::REQUEST;
+use super::process::KILLED_WITHIN;
 use super::tree::Request;
 use super::watch::Watch;
 use super::{Ev, World};
@@ -224,7 +225,7 @@ impl World<'_> {
             return self.workers[worker.0].held.push(Ev::Swept(worker, session));
         }
         self.sweep(self.workers[worker.0].node, &session);
-        self.feed(worker, Input::Swept(session));
+        self.after(KILLED_WITHIN, Ev::Input(worker, Input::Swept(session)));
     }
 
     pub(super) fn spawn_executor(&mut self, worker: WorkerId) {

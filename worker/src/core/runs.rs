@@ -8,7 +8,7 @@ use model::run::{Outcome, Revision, RunId, SessionId};
 use model::values::ActiveRun;
 use model::{Job, JobName, UnixMillis};
 
-use crate::executor::{self, ExitResult, RunKey, StopReason};
+use crate::executor::{self, ExitResult, RunKey, StopReason, signal_name};
 
 /// A run that this process holds.
 #[derive(Clone, Debug)]
@@ -231,23 +231,4 @@ pub(super) fn killed_waiting(
 
 fn lost_message(session: &SessionId) -> String {
     format!("the worker ({session}) ended while the command ran; how far it came is not known")
-}
-
-/// The name of a signal in parentheses, for those that commands commonly end by.
-fn signal_name(signal: i32) -> &'static str {
-    use rustix::process::Signal;
-    match Signal::from_named_raw(signal) {
-        Some(Signal::HUP) => " (SIGHUP)",
-        Some(Signal::INT) => " (SIGINT)",
-        Some(Signal::ABORT) => " (SIGABRT)",
-        Some(Signal::BUS) => " (SIGBUS)",
-        Some(Signal::FPE) => " (SIGFPE)",
-        Some(Signal::ILL) => " (SIGILL)",
-        Some(Signal::KILL) => " (SIGKILL)",
-        Some(Signal::PIPE) => " (SIGPIPE)",
-        Some(Signal::SEGV) => " (SIGSEGV)",
-        Some(Signal::TERM) => " (SIGTERM)",
-        Some(Signal::XCPU) => " (SIGXCPU)",
-        _ => "",
-    }
 }

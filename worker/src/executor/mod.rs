@@ -175,3 +175,22 @@ pub struct ExecutorError {
     program: PathBuf,
     source: std::io::Error,
 }
+
+/// The name of a signal in parentheses, for those that commands commonly end by.
+pub(crate) fn signal_name(signal: i32) -> &'static str {
+    use rustix::process::Signal;
+    match Signal::from_named_raw(signal) {
+        Some(Signal::HUP) => " (SIGHUP)",
+        Some(Signal::INT) => " (SIGINT)",
+        Some(Signal::ABORT) => " (SIGABRT)",
+        Some(Signal::BUS) => " (SIGBUS)",
+        Some(Signal::FPE) => " (SIGFPE)",
+        Some(Signal::ILL) => " (SIGILL)",
+        Some(Signal::KILL) => " (SIGKILL)",
+        Some(Signal::PIPE) => " (SIGPIPE)",
+        Some(Signal::SEGV) => " (SIGSEGV)",
+        Some(Signal::TERM) => " (SIGTERM)",
+        Some(Signal::XCPU) => " (SIGXCPU)",
+        _ => "",
+    }
+}
