@@ -3,6 +3,7 @@
 use crds::{ActiveRun, NodeCronJobStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
+use model::decide::CURSOR_AHEAD;
 use model::next::next_slot;
 use model::run::Outcome;
 use model::{JobName, UnixMillis};
@@ -72,7 +73,7 @@ pub(crate) fn status(
                     conditions.set(STALLED, "True", "JobNameConflict", &message);
                 }
             }
-            (_, Some(known)) => ready(&mut conditions, known.plan, wanted),
+            (_, Some(known)) => ready(&mut conditions, known, wanted, now),
             // A name that can be had is always known.
             (None, None) => {}
         },
@@ -111,18 +112,26 @@ pub(crate) fn not_taken(resource: &Resource, why: &str, now: UnixMillis) -> Node
     NodeCronJobStatus { conditions: conditions.made, ..resource.status.clone() }
 }
 
-fn ready(conditions: &mut Conditions<'_>, plan: &Plan, wanted: &Wanted) {
-    match plan {
-        Plan::Nothing => {
+fn ready(conditions: &mut Conditions<'_>, known: Known<'_>, wanted: &Wanted, now: UnixMillis) {
+    let decided = known.entry.and_then(Entry::decided);
+    match (known.plan, decided.filter(|slot| slot.0 > now + CURSOR_AHEAD)) {
+        (Plan::Nothing, Some(decided)) => {
+            let message = format!(
+                "slots up to {decided} were decided while a clock was ahead; the job runs again when that has passed, \
+                 or from now on when it is edited, or suspended and resumed"
+            );
+            conditions.ready("False", "ClockWasAhead", &message);
+        }
+        (Plan::Nothing, None) => {
             let message = wanted.schedule.describe();
             conditions.ready("True", "Scheduled", &message);
         }
-        Plan::Wait => conditions.ready(
+        (Plan::Wait, _) => conditions.ready(
             "False",
             "HeldByLegacyWorker",
             "a worker of the replaced system runs a job of this name; it is taken over when that run ends",
         ),
-        Plan::Put(..) | Plan::Reserve(_) | Plan::Delete(_) => {
+        (Plan::Put(..) | Plan::Reserve(_) | Plan::Delete(_), _) => {
             conditions.ready("False", "Reconciling", "the job is being written to the job tree");
         }
     }

@@ -10,7 +10,8 @@ use crate::sabotage::Sabotage;
 /// How many smaller plans are tried at most.
 const MOST_TRIES: u32 = 600;
 
-/// The smallest part of a plan that was found to break the same promise, about the same job.
+/// The smallest part of a plan that was found to break the same promise. One that is only looked at in the end has to be
+/// about the same job: a job that is left without what it needs breaks it too.
 pub fn shrink(plan: &Plan, violation: &Violation, sabotage: Option<Sabotage>) -> Keep {
     let mut keep = Keep {
         nodes: Some(plan.nodes.iter().map(|node| node.id).collect()),
@@ -25,7 +26,10 @@ pub fn shrink(plan: &Plan, violation: &Violation, sabotage: Option<Sabotage>) ->
         }
         tries -= 1;
         let found = cluster::run(&plan.keep(keep), sabotage, false).violation;
-        found.is_some_and(|found| found.invariant == violation.invariant && found.job == violation.job)
+        found.is_some_and(|found| {
+            let same_job = found.job == violation.job || violation.at < plan.end;
+            found.invariant == violation.invariant && same_job
+        })
     };
     loop {
         let before = size(&keep);

@@ -79,6 +79,12 @@ const RULES: &[Rule] = &[
         ],
         never: &[],
     },
+    // Nobody may use it.
+    Rule {
+        room: "crontab-sim",
+        may_use: &["crontab-model", "crontab-store", "crontab-worker"],
+        never: &["kube", "kube-core", "k8s-openapi"],
+    },
     Rule { room: "crontab-e2e", may_use: &["crontab-model", "crontab-crds"], never: &[] },
     Rule {
         room: "xtask",

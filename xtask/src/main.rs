@@ -1,4 +1,4 @@
-//! Developer commands: `cargo xtask test`, `tools`, `demo`, `crdgen`, `bench`.
+//! Developer commands: `cargo xtask test`, `tools`, `demo`, `crdgen`, `sim`, `bench`.
 
 mod bench;
 mod chain;
@@ -10,9 +10,11 @@ mod lab;
 mod layers;
 mod results;
 mod servers;
+mod sim;
 mod stages;
 mod tools;
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -74,6 +76,16 @@ enum Subcommands {
     /// Brings a lab up, and takes it away at the end. When something is not as it should be, pods, events and logs are
     /// shown.
     E2e(chain::Arguments),
+    /// Simulate clusters of workers with faults, in virtual time, and check that every promise is kept
+    ///
+    /// Each seed is a cluster of its own. A seed that breaks a promise is shown with the smallest plan that still does.
+    /// `cargo xtask sim --help` lists the options.
+    #[command(disable_help_flag = true)]
+    Sim {
+        /// What the simulator is told
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// Measure speed and memory, as ratios against a baseline of the same run
     ///
     /// Builds the release program and runs real processes. Aims are printed beside the figures; nothing is asserted.
@@ -93,6 +105,7 @@ fn main() -> ExitCode {
             child::Children::new().and_then(|mut children| chain::run(&mut children, &arguments))
         }
         Subcommands::Lab { action } => lab::run(&action),
+        Subcommands::Sim { arguments } => sim::run(&arguments),
         Subcommands::Bench(arguments) => bench::run(&arguments),
     };
     match done {

@@ -110,6 +110,9 @@ fn the_next_slot_is_the_first_that_is_neither_past_nor_decided() {
         let known = entry(&[("jobs/ops/a", job.clone()), ("cursor/ops/a", cursor)]);
         let status = told(&resource, &Plan::Nothing, &known, after(12));
         assert_eq!(status.next_schedule_time, Some(time(after(next))), "{why}");
+        let (ready, reason, _) = said(&status, READY).unwrap();
+        let expected = if next == 7210 { ("False", "ClockWasAhead") } else { ("True", "Scheduled") };
+        assert_eq!((ready, reason), expected, "{why}");
     }
 }
 

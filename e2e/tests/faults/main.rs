@@ -5,6 +5,7 @@
 //! Every test starts servers of its own: the worker's database has a fixed name, and most tests stop something.
 
 mod clocks;
+mod endings;
 mod kills;
 mod malformed;
 mod outages;

@@ -273,7 +273,10 @@ impl Lane {
         if plain && ahead && asked && new == owed {
             return Ok(new);
         }
-        let text = format!("the cursor of epoch {} was set back from {was} to {} with {new:?}", former.cursor.epoch, cursor.slot);
+        let text = format!(
+            "the cursor of epoch {} was set back from {was} to {} with {new:?}",
+            former.cursor.epoch, cursor.slot
+        );
         broken(Invariant::CursorForward, text)
     }
 

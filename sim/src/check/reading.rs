@@ -69,7 +69,9 @@ pub(super) fn read(prefix: &KeyPrefix, zone: TimeZone, changes: &[Change]) -> Tr
                 let definition = put.map(|pair| definition(&name, zone, pair));
                 jobs.entry(name).or_default().job = Some(definition);
             }
-            Key::Cursor(name) => jobs.entry(name).or_default().cursor = Some(put.map(|pair| (pair.modified, value(pair)))),
+            Key::Cursor(name) => {
+                jobs.entry(name).or_default().cursor = Some(put.map(|pair| (pair.modified, value(pair))))
+            }
             Key::Status(name) => jobs.entry(name).or_default().status = Some(put.map(value)),
             Key::Lock(name) => {
                 jobs.entry(name).or_default().lock = Some(put.map(|pair| LockValue::from_bytes(&pair.value)));

@@ -1,8 +1,9 @@
 //! A node: its clocks, and its disk with the spool.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use model::JobName;
 use model::record::{Output, RunRecord};
 use model::run::RunId;
 use store::{LogEntry, LogError};
@@ -27,8 +28,10 @@ const SHIP_AGAIN: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) clocks: Clocks,
-    /// What is drawn for its network and its disk.
+    /// What is drawn for its disk and its followers.
     pub(super) rng: Rng,
+    /// What is drawn for its requests, by the job that they are about: those of other jobs change nothing.
+    pub(super) ways: BTreeMap<Option<JobName>, Rng>,
     /// What waits for the log. It is on the disk.
     pub(super) spool: VecDeque<LogEntry>,
     /// A batch is under way.
@@ -47,6 +50,7 @@ impl Node {
         Self {
             clocks: Clocks::new(plan.epoch, node.ahead, node.wall_ppm, node.boot_ppm),
             rng: Rng::new(plan.seed, &["network", &node.id.to_string()]),
+            ways: BTreeMap::new(),
             spool: VecDeque::new(),
             shipping: false,
             worker: None,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use model::JobName;
 use model::keys::{Folder, Key};
 use model::run::SessionId;
 use model::values::WorkerInfo;
@@ -31,11 +32,24 @@ pub(super) enum Request {
     Close(Session),
 }
 
+/// The job that a transaction is about.
+fn about(txn: &Txn) -> Option<JobName> {
+    txn.then.iter().find_map(|op| match op {
+        Op::Put(Key::Run(name, _) | Key::Cursor(name) | Key::Status(name), _)
+        | Op::Delete(Key::Run(name, _) | Key::Cursor(name)) => Some(name.clone()),
+        _ => None,
+    })
+}
+
 impl World<'_> {
     /// Sends a request. It is given up after the time that [`Way::given_up`] says.
     pub(super) fn send(&mut self, worker: WorkerId, request: Request, timeout: Duration) {
         let node = self.workers[worker.0].node;
-        let Way { arrives, reply, given_up } = self.way(node, timeout);
+        let job = match &request {
+            Request::Commit(_, txn) => about(txn),
+            Request::Renew(..) | Request::Open(..) | Request::Close(_) => None,
+        };
+        let Way { arrives, reply, given_up } = self.way(node, job, timeout);
         let silent = || TreeError::Unavailable("no answer came".into());
         let told = match &request {
             Request::Commit(ask, _) => Ev::Answer(worker, *ask, Input::Committed(*ask, Err(silent()))),
