@@ -223,7 +223,7 @@ mod tests {
     fn exclusive_processes_of_a_job_do_not_overlap() {
         let mut witness = Witness::default();
         witness.started(start(1, FIRST, 5), At(0)).unwrap();
-        let other = Start { job: JobName::new("b").unwrap(), ..start(2, SECOND, 6) };
+        let other = Start { job: JobName::new("b").unwrap(), ..start(2, "1764000009000", 6) };
         witness.started(other, At(0)).unwrap();
         assert_eq!(broken(witness.started(start(3, SECOND, 7), At(4))), Invariant::OneAtATime);
         let mut witness = Witness::default();

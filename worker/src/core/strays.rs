@@ -7,23 +7,33 @@
 use std::collections::BTreeMap;
 
 use model::JobName;
-use model::run::RunId;
+use model::run::{Revision, RunId};
+use model::values::{ActiveRun, Waiting};
 use store::{TreeError, TxnReply, protocol};
 
 use super::runs::Run;
 use super::transactions::Ask;
+use super::view::KnownRun;
 use super::{Core, RETRY_AFTER, Timer};
 use crate::executor::RunKey;
 
-/// The claims that are being given back, and why their commands did not start.
+/// The claims that are being given back.
 #[derive(Debug, Default)]
 pub(super) struct Strays {
-    because: BTreeMap<(JobName, RunId), String>,
+    claims: BTreeMap<(JobName, RunId), Stray>,
+}
+
+#[derive(Clone, Debug)]
+struct Stray {
+    /// The token of the claim. Under another one the run is another claim's.
+    token: Revision,
+    /// Why its command did not start.
+    because: String,
 }
 
 impl Strays {
     pub(super) fn is_empty(&self) -> bool {
-        self.because.is_empty()
+        self.claims.is_empty()
     }
 }
 
@@ -34,83 +44,97 @@ impl Core {
         if self.breaks(super::Broken::NothingGivenBack) {
             return;
         }
-        let Some(Run { job, run, .. }) = self.runs.remove(key) else { return };
-        self.give_back(job.name.clone(), run, because);
+        let Some(Run { job, run, token, .. }) = self.runs.remove(key) else { return };
+        self.give_back(job.name.clone(), run, Stray { token, because });
     }
 
     /// Gives back what this process neither holds nor asked for.
     pub(super) fn check_strays(&mut self, name: &JobName) {
         let Some(entry) = self.view.get(name) else { return };
-        let mine = |run: &&super::view::KnownRun| {
-            run.active()
-                .is_some_and(|active| active.waiting.is_none() && self.sessions.is_mine(&active.session))
+        let is_stray = |known: &&KnownRun| {
+            let mine = known.active().is_some_and(|active| {
+                active.waiting.is_none() && self.sessions.is_mine(&active.session)
+            });
+            mine && !self.runs.holds(name, &known.run)
         };
-        let stray = |run: &&super::view::KnownRun| !self.runs.holds(name, &run.run);
-        let found: Vec<RunId> = entry.runs().filter(mine).filter(stray).map(|run| run.run.clone()).collect();
-        for run in found {
-            if !self.strays.because.contains_key(&(name.clone(), run.clone())) {
-                #[cfg(feature = "broken-rules")]
-                if self.breaks(super::Broken::ReadBackStarted) {
-                    self.start_read_back(name, &run);
-                    continue;
-                }
-                self.give_back(name.clone(), run, "the answer to its claim came too late".to_owned());
+        let found: Vec<(RunId, Revision)> =
+            entry.runs().filter(is_stray).map(|known| (known.run.clone(), known.token)).collect();
+        for (run, token) in found {
+            let under_way = self.strays.claims.get(&(name.clone(), run.clone()));
+            if under_way.is_some_and(|stray| stray.token == token) {
+                continue;
             }
+            #[cfg(feature = "broken-rules")]
+            if self.breaks(super::Broken::ReadBackStarted) {
+                self.start_read_back(name, &run);
+                continue;
+            }
+            let because = "the answer to its claim came too late".to_owned();
+            self.give_back(name.clone(), run, Stray { token, because });
         }
     }
 
-    fn give_back(&mut self, name: JobName, run: RunId, because: String) {
-        self.strays.because.insert((name.clone(), run.clone()), because);
+    fn give_back(&mut self, name: JobName, run: RunId, stray: Stray) {
+        self.strays.claims.insert((name.clone(), run.clone()), stray);
         self.give_back_again(&name, &run);
     }
 
     pub(super) fn give_back_again(&mut self, name: &JobName, run: &RunId) {
         let place = (name.clone(), run.clone());
-        let Some(because) = self.strays.because.get(&place) else { return };
+        let Some(Stray { token, because }) = self.strays.claims.get(&place) else { return };
         let known = self.view.get(name).and_then(|entry| entry.run(run));
-        let known = known.and_then(|known| Some((known.token, known.active()?)));
-        match known {
-            Some((token, active)) if active.waiting.is_none() && self.sessions.is_mine(&active.session) => {
-                let txn = protocol::give_back(name, (run, active), token, because);
-                self.commit(Ask::GiveBack { name: name.clone(), run: run.clone() }, txn);
+        match known.filter(|known| known.token == *token).and_then(KnownRun::active) {
+            Some(active) if active.waiting.is_none() && !self.runs.holds(name, run) => {
+                let txn = protocol::give_back(name, (run, active), *token, because);
+                self.commit(Ask::GiveBack { name: name.clone(), run: run.clone(), token: *token }, txn);
             }
-            // Somebody declared it lost, or it waits already.
-            Some(_) | None => drop(self.strays.because.remove(&place)),
+            // It waits already, or somebody has taken it or declared it lost.
+            Some(_) | None => {
+                self.strays.claims.remove(&place);
+                self.check_strays(name);
+            }
         }
     }
 
-    pub(super) fn gave_back(&mut self, name: &JobName, run: &RunId, reply: Result<TxnReply, TreeError>) {
+    pub(super) fn gave_back(
+        &mut self,
+        name: &JobName,
+        run: &RunId,
+        token: Revision,
+        reply: Result<TxnReply, TreeError>,
+    ) {
+        let place = (name.clone(), run.clone());
+        let stray = self.strays.claims.get(&place).filter(|stray| stray.token == token).cloned();
         match reply {
             Ok(reply) => {
                 self.over_trouble();
-                // What is there now comes with the followed changes; of a refusal, with the reply.
                 for pair in &reply.found {
                     let _ = self.view.put(pair);
                 }
-                let known = self.view.get(name).and_then(|entry| entry.run(run));
-                if reply.succeeded
-                    && let Some(known) = known
-                    && let Some(active) = known.active()
-                    && known.token < reply.revision
-                {
-                    let because =
-                        self.strays.because.get(&(name.clone(), run.clone())).cloned().unwrap_or_default();
-                    let waits = model::values::ActiveRun {
-                        waiting: Some(model::values::Waiting { because }),
-                        ..active.clone()
-                    };
-                    let created = known.created;
-                    self.view.put_run(name, run, created, reply.revision, waits);
-                } else if !reply.succeeded && reply.found.is_empty() {
+                let known = self.view.get(name).and_then(|entry| entry.run(run)).cloned();
+                match (&known, stray) {
+                    (Some(known), Some(Stray { because, .. })) if reply.succeeded && known.token == token => {
+                        let waiting = Some(Waiting { because });
+                        let waits = known.active().map(|active| ActiveRun { waiting, ..active.clone() });
+                        if let Some(waits) = waits {
+                            self.view.put_run(name, run, known.created, reply.revision, waits);
+                        }
+                        self.strays.claims.remove(&place);
+                    }
+                    (_, Some(_)) => drop(self.strays.claims.remove(&place)),
+                    (_, None) => {}
+                }
+                if !reply.succeeded && reply.found.is_empty() {
                     self.view.delete_run(name, run, reply.revision);
                 }
-                self.strays.because.remove(&(name.clone(), run.clone()));
                 self.look_again(name);
                 self.check_strays(name);
             }
             Err(why) => {
                 self.trouble_with(&why);
-                self.after(RETRY_AFTER, Timer::Stray(name.clone(), run.clone()));
+                if stray.is_some() {
+                    self.after(RETRY_AFTER, Timer::Stray(name.clone(), run.clone()));
+                }
             }
         }
     }

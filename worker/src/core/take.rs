@@ -59,7 +59,7 @@ impl Core {
                 self.passed(&job, known, to, status, waiting.as_ref(), reply);
             }
             Ask::Collect { name } => self.collected(&name, reply),
-            Ask::GiveBack { name, run } => self.gave_back(&name, &run, reply),
+            Ask::GiveBack { name, run, token } => self.gave_back(&name, &run, token, reply),
             Ask::Readopt { key, active } => self.readopted(key, active, reply),
             Ask::Announce => {
                 if let Err(why) = reply {

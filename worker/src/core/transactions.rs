@@ -30,7 +30,7 @@ pub(super) enum Ask {
     /// To remove what a deleted job left.
     Collect { name: JobName },
     /// To give a claim back.
-    GiveBack { name: JobName, run: RunId },
+    GiveBack { name: JobName, run: RunId, token: Revision },
     /// To move a run to the present session.
     Readopt { key: RunKey, active: ActiveRun },
     /// To tell the others about this worker.
