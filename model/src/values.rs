@@ -109,6 +109,16 @@ pub struct ActiveRun {
     /// are then those of the last holder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<Waiting>,
+    /// Its session has ended, and a survivor declared it lost. What is left is to record that, which any worker can.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lost: bool,
+}
+
+impl ActiveRun {
+    /// Whether a worker executes it, as far as the tree says.
+    pub fn is_held(&self) -> bool {
+        self.waiting.is_none() && !self.lost
+    }
 }
 
 /// A claimed slot whose command did not start and that any worker may take.

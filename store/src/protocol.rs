@@ -83,6 +83,7 @@ pub fn claim(
         skipped,
         job: known.created,
         waiting: None,
+        lost: false,
     };
     let mut when = on_definition(&job.name, known, session);
     let mut then = vec![
@@ -250,20 +251,29 @@ pub fn release(job: &JobName, run: &RunId, token: Revision) -> Txn {
     }
 }
 
-/// Ends the run of a dead session as `Lost`: as [`finish`], and only while that session is gone and ours is not.
+/// Declares the run of a dead session lost, if that session is gone and ours is not. Its token is then this transaction's
+/// revision, under which anybody may [`finish`] it, once the record is in the run log. The declaration comes first, because
+/// the process of the dead session may live and give the run back: a record that is already written would then be of
+/// something that did not happen. A refusal finds the present run.
 pub fn lose(
     job: &JobName,
     run: (&RunId, &ActiveRun),
     token: Revision,
     session: &Session,
-    status_seen: Revision,
-    status: &JobStatus,
-) -> Txn {
+) -> (ActiveRun, Txn) {
     let (id, active) = run;
-    let mut txn = finish(job, id, token, status_seen, status);
-    txn.when.push(Compare::Created(Key::Worker(active.session.clone()), Revision::NONE));
-    txn.when.push(Compare::Created(Key::Worker(session.id.clone()), session.registered));
-    txn
+    let key = Key::Run(job.clone(), id.clone());
+    let lost = ActiveRun { lost: true, ..active.clone() };
+    let txn = Txn {
+        when: vec![
+            Compare::Modified(key.clone(), token),
+            Compare::Created(Key::Worker(active.session.clone()), Revision::NONE),
+            Compare::Created(Key::Worker(session.id.clone()), session.registered),
+        ],
+        then: vec![put(key.clone(), &lost)],
+        otherwise: vec![Op::Get(key)],
+    };
+    (lost, txn)
 }
 
 /// Removes what a deleted job left, once its last run has ended and the stretches in its cursor are in the run log,

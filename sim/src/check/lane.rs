@@ -375,6 +375,9 @@ impl Lane {
         let attempt = (run.clone(), was.attempt);
         match (&was.waiting, &after.waiting) {
             (None, Some(_)) => {
+                if was.lost {
+                    return broken(Invariant::HolderEnds, format!("the lost run {run} was given back"));
+                }
                 if facts.worker_of(&was.session) != Some(by) {
                     return broken(Invariant::HolderEnds, format!("a stranger gave the run {run} back"));
                 }
@@ -403,8 +406,16 @@ impl Lane {
                 }
                 done.retried += 1;
             }
+            // Declared lost, by a survivor of the session that held it: what is left is to record that.
+            (None, None) if after.lost => {
+                let dead = !facts.session_lives(&was.session);
+                if was.lost || !dead || !facts.may_be_lost(&attempt, &was.session) {
+                    let text = format!("the run {run} was declared lost while its session lived");
+                    return broken(Invariant::LostTruly, text);
+                }
+            }
             (None, None) => {
-                let same = facts.worker_of(&was.session) == facts.worker_of(&after.session);
+                let same = !was.lost && facts.worker_of(&was.session) == facts.worker_of(&after.session);
                 if !same || !facts.session_lives(&after.session) {
                     return broken(Invariant::HolderEnds, format!("another worker took the run {run} over"));
                 }

@@ -147,10 +147,11 @@ pub(crate) async fn finish<S: Tree>(store: &S, job: &JobName, claimed: &Claimed,
 
 /// Declares a run lost on the present status; says whether that decided anything.
 pub(crate) async fn lose<S: Tree>(store: &S, job: &JobName, claimed: &Claimed, session: &Session) -> bool {
-    let seen = look(store, job).await.status;
-    let status = counted(store, job, claimed, Outcome::Lost).await;
     let run = (&claimed.run, &claimed.active);
-    commit(store, protocol::lose(job, run, claimed.token, session, seen, &status)).await.succeeded
+    let (active, txn) = protocol::lose(job, run, claimed.token, session);
+    let reply = commit(store, txn).await;
+    let declared = Claimed { run: claimed.run.clone(), token: reply.revision, active };
+    reply.succeeded && finish(store, job, &declared, Outcome::Lost).await
 }
 
 /// A transaction that only asks.

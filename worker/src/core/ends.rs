@@ -25,12 +25,10 @@ use crate::executor::RunKey;
 pub(super) struct EndId(u64);
 
 /// Who records an end.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum By {
-    /// The process that holds the run, or somebody who found the record that it left.
+    /// The process that holds the run, or somebody who found the record that it left, or who declared it lost.
     Holder,
-    /// Another worker, because this holder is dead.
-    Survivor(Box<ActiveRun>),
     /// The worker whose turn it is with a run that waits.
     Runner,
 }
@@ -160,9 +158,8 @@ impl Core {
 
     fn end_txn(&self, end: &End, name: &JobName, seen: Revision, status: &JobStatus) -> Txn {
         let (run, session) = (&end.record.run, self.sessions.present());
-        match &end.by {
+        match end.by {
             By::Holder => protocol::finish(name, run, end.token, seen, status),
-            By::Survivor(holder) => protocol::lose(name, (run, holder), end.token, session, seen, status),
             By::Runner => protocol::end_waiting(name, run, end.token, session, seen, status),
         }
     }
@@ -237,11 +234,11 @@ impl Core {
             self.view.delete_run(&name, &run, reply.revision);
         }
         let Some(end) = self.ends.get_mut(&id) else { return };
-        let mine = |active: &ActiveRun| self.sessions.is_mine(&active.session) && active.waiting.is_none();
+        let mine = |active: &ActiveRun| self.sessions.is_mine(&active.session) && active.is_held();
         match present {
             Some((token, _)) if token == end.token => {
                 if status == end.status_seen {
-                    // It was a session that the transaction found alive or gone.
+                    // Our own session has ended.
                     self.ended(id, Counted::Elsewhere, None, reply.revision);
                 } else {
                     self.go_on_with_end(id);

@@ -150,9 +150,7 @@ impl Core {
                     found.and_then(|pair| Some((pair.modified, protocol::read::<ActiveRun>(pair).ok()?)));
                 match found {
                     // An earlier request of ours whose reply was lost had moved it.
-                    Some((token, active))
-                        if active.waiting.is_none() && self.sessions.is_mine(&active.session) =>
-                    {
+                    Some((token, active)) if active.is_held() && self.sessions.is_mine(&active.session) => {
                         (run.token, run.active) = (token, active);
                         self.readopt(key);
                     }

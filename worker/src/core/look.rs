@@ -9,8 +9,8 @@ use model::record::RunRecord;
 use model::run::{Revision, RunId, SkipReason, Skipped, Slot};
 use model::values::{ActiveRun, MOST_PENDING};
 use model::{Job, JobName, UnixMillis};
-use store::LogError;
-use store::protocol::Known;
+use store::protocol::{self, Known};
+use store::{LogError, TreeError, TxnReply};
 
 use super::ends::{By, End};
 use super::transactions::Ask;
@@ -184,7 +184,7 @@ impl Core {
             }
             (Step::Collect, _) => {
                 self.view.entry(name).deciding = true;
-                let txn = store::protocol::collect(name, known.cursor, known.lock);
+                let txn = protocol::collect(name, known.cursor, known.lock);
                 self.commit(Ask::Collect { name: name.clone() }, txn);
             }
             (Step::Ahead(slot), Some(job)) => self.stand_still(job, known, slot),
@@ -256,10 +256,11 @@ impl Core {
         let Some(entry) = self.view.get(name) else { return false };
         let is_orphan = |known: &&KnownRun| {
             known.active().is_some_and(|active| {
-                let session = &active.session;
-                active.waiting.is_none()
-                    && !self.sessions.is_mine(session)
-                    && !self.view.peers.contains(session)
+                let gone = || {
+                    let session = &active.session;
+                    !self.sessions.is_mine(session) && !self.view.peers.contains(session)
+                };
+                active.lost || (active.waiting.is_none() && gone())
             })
         };
         let orphans: Vec<KnownRun> = entry.runs().filter(is_orphan).cloned().collect();
@@ -270,14 +271,18 @@ impl Core {
         let mut under_way = false;
         for KnownRun { run, token, state, .. } in orphans {
             let super::view::RunState::Active(active) = state else { continue };
-            if !self.has_followed(token) {
+            if !active.lost && !self.has_followed(token) {
                 // Its worker may have registered after what is known of the workers.
                 self.look_after(name, RETRY_AFTER);
                 continue;
             }
             let here = active.node == self.config.node;
-            let absent = self.orphans.absence(&active.session, self.now.boot);
-            let left = Duration::from_millis(active.lost_after).saturating_sub(absent);
+            let left = if active.lost {
+                Duration::ZERO
+            } else {
+                let absent = self.orphans.absence(&active.session, self.now.boot);
+                Duration::from_millis(active.lost_after).saturating_sub(absent)
+            };
             // A record is looked for once, and then once more when the time has come.
             let first = here && self.orphans.search(name, &run, token);
             if !first && (!left.is_zero() || !(here || owner)) {
@@ -285,7 +290,7 @@ impl Core {
                 continue;
             }
             let dead = left.is_zero();
-            if dead && here {
+            if dead && here && !active.lost {
                 let (swept, sweep) = self.orphans.is_swept(&active.session, name);
                 if sweep {
                     self.act(Act::Sweep(active.session.clone()));
@@ -323,18 +328,71 @@ impl Core {
         let Some(entry) = self.view.get(name) else { return };
         let Some(known) = entry.run(run).filter(|known| known.token == token) else { return };
         let Some(active) = known.active().cloned() else { return };
-        let job = entry.job();
-        let keep = job.map(|job| job.history).unwrap_or_default();
-        let (record, by) = match found {
-            Some(record) => (record, By::Holder),
-            None if dead => {
-                let command = job.map(|job| job.command.display()).unwrap_or_default();
-                let record = runs::lost(name, command, run, &active, self.now.wall);
-                (record, By::Survivor(Box::new(active.clone())))
+        match found {
+            Some(record) => self.record_orphan(name, record, token, &active),
+            None if active.lost => {
+                let record = self.lost_record(name, run, &active);
+                self.record_orphan(name, record, token, &active);
             }
-            None => return,
-        };
-        self.record_end(End::new(record, keep, active.skipped, token, by, None));
+            None if dead => {
+                let session = self.sessions.present();
+                let (lost, txn) = protocol::lose(name, (run, &active), token, session);
+                self.view.entry(name).deciding = true;
+                let ask = Ask::Lose { name: name.clone(), run: run.clone(), lost: Box::new(lost) };
+                self.commit(ask, txn);
+            }
+            None => {}
+        }
+    }
+
+    /// A run of a dead session was declared lost: now its record can be written.
+    pub(super) fn declared_lost(
+        &mut self,
+        name: &JobName,
+        run: &RunId,
+        lost: ActiveRun,
+        reply: Result<TxnReply, TreeError>,
+    ) {
+        match reply {
+            Ok(reply) if reply.succeeded => {
+                self.over_trouble();
+                if let Some(created) =
+                    self.view.get(name).and_then(|entry| entry.run(run)).map(|known| known.created)
+                {
+                    self.view.put_run(name, run, created, reply.revision, lost.clone());
+                }
+                self.settled(name);
+                let record = self.lost_record(name, run, &lost);
+                self.record_orphan(name, record, reply.revision, &lost);
+            }
+            Ok(reply) => {
+                for pair in &reply.found {
+                    let _ = self.view.put(pair);
+                }
+                if reply.found.is_empty() {
+                    self.view.delete_run(name, run, reply.revision);
+                }
+                self.settled(name);
+                self.check_strays(name);
+            }
+            Err(why) => {
+                self.trouble_with(&why);
+                self.view.entry(name).deciding = false;
+                self.look_after(name, RETRY_AFTER);
+            }
+        }
+    }
+
+    fn lost_record(&self, name: &JobName, run: &RunId, active: &ActiveRun) -> RunRecord {
+        let job = self.view.get(name).and_then(Entry::job);
+        let command = job.map(|job| job.command.display()).unwrap_or_default();
+        runs::lost(name, command, run, active, self.now.wall)
+    }
+
+    fn record_orphan(&mut self, name: &JobName, record: RunRecord, token: Revision, active: &ActiveRun) {
+        let job = self.view.get(name).and_then(Entry::job);
+        let keep = job.map(|job| job.history).unwrap_or_default();
+        self.record_end(End::new(record, keep, active.skipped.clone(), token, By::Holder, None));
     }
 }
 

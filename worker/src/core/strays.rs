@@ -52,9 +52,9 @@ impl Core {
     pub(super) fn check_strays(&mut self, name: &JobName) {
         let Some(entry) = self.view.get(name) else { return };
         let is_stray = |known: &&KnownRun| {
-            let mine = known.active().is_some_and(|active| {
-                active.waiting.is_none() && self.sessions.is_mine(&active.session)
-            });
+            let mine = known
+                .active()
+                .is_some_and(|active| active.is_held() && self.sessions.is_mine(&active.session));
             mine && !self.runs.holds(name, &known.run)
         };
         let found: Vec<(RunId, Revision)> =
@@ -84,7 +84,7 @@ impl Core {
         let Some(Stray { token, because }) = self.strays.claims.get(&place) else { return };
         let known = self.view.get(name).and_then(|entry| entry.run(run));
         match known.filter(|known| known.token == *token).and_then(KnownRun::active) {
-            Some(active) if active.waiting.is_none() && !self.runs.holds(name, run) => {
+            Some(active) if active.is_held() && !self.runs.holds(name, run) => {
                 let txn = protocol::give_back(name, (run, active), *token, because);
                 self.commit(Ask::GiveBack { name: name.clone(), run: run.clone(), token: *token }, txn);
             }
