@@ -209,7 +209,7 @@ pub trait Tree: Clone + Send + Sync + 'static {
         info: &WorkerInfo,
     ) -> impl Future<Output = Result<Session, TreeError>> + Send;
 
-    /// Makes a session last for its whole time again.
+    /// Makes a session last for its whole time again. One whose registration somebody has deleted has ended.
     fn renew_session(&self, session: &Session) -> impl Future<Output = Result<Renewed, TreeError>> + Send;
 
     /// Ends a registration at once, and all keys under its lease.

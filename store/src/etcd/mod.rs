@@ -191,7 +191,13 @@ impl Tree for Etcd {
                 }
             })
             .await?;
-        Ok(renewed)
+        if renewed == Renewed::Ended {
+            return Ok(renewed);
+        }
+        // The lease outlives a registration that somebody deletes, and the others act on that.
+        let here = self.get(Key::Worker(session.id.clone())).await?;
+        let registered = here.is_some_and(|pair| pair.created == session.registered);
+        Ok(if registered { Renewed::Lives } else { Renewed::Ended })
     }
 
     async fn close_session(&self, session: &Session) -> Result<(), TreeError> {

@@ -186,7 +186,7 @@ impl TreeState {
     /// Makes a session last until its whole time after `now`. One whose time has passed is ended by this, with its keys,
     /// if [`TreeState::expire`] has not done so.
     ///
-    /// As in etcd, the lease alone counts: a session whose registration somebody has deleted still lives.
+    /// A session whose registration somebody has deleted has ended, although its lease goes on.
     pub fn renew_session(&mut self, now: Duration, session: &Session) -> Renewed {
         self.set_now(now);
         if self.leases.is_over(session.lease, now) {
@@ -196,7 +196,9 @@ impl TreeState {
             return Renewed::Ended;
         }
         self.leases.renew(session.lease, now);
-        Renewed::Lives
+        let registered = self.get(&Key::Worker(session.id.clone()));
+        let registered = registered.is_some_and(|pair| pair.created == session.registered);
+        if registered { Renewed::Lives } else { Renewed::Ended }
     }
 
     /// Ends a session and all keys under its lease, in one revision. One that has ended is left alone.

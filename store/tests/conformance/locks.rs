@@ -58,6 +58,12 @@ pub(crate) async fn a_live_session_is_renewed_and_a_closed_one_is_not<S: Tree>(s
     assert_eq!(store.renew_session(&session).await.expect("the store works"), Renewed::Ended);
 }
 
+pub(crate) async fn a_session_whose_registration_was_deleted_has_ended<S: Tree>(store: &S) {
+    let session = register(store, "n/1").await;
+    delete(store, Key::Worker(session.id.clone())).await;
+    assert_eq!(store.renew_session(&session).await.expect("the store works"), Renewed::Ended);
+}
+
 pub(crate) async fn an_exclusive_run_holds_the_lock_until_it_ends<S: Tree>(store: &S) {
     let (job, session) = (job("a"), register(store, "n/1").await);
     put_job(store, &job).await;

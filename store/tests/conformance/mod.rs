@@ -91,6 +91,7 @@ macro_rules! tree_cases {
                 leased_keys_end_with_their_session_and_others_stay
                 a_conditional_deletion_deletes_only_what_was_meant
                 a_live_session_is_renewed_and_a_closed_one_is_not
+                a_session_whose_registration_was_deleted_has_ended
                 an_exclusive_run_holds_the_lock_until_it_ends
                 a_finish_leaves_a_lock_that_is_not_its_own
                 a_held_lock_refuses_claims

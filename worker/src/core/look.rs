@@ -234,7 +234,12 @@ impl Core {
     /// the job's order asks for: by the slot's age alone a worker whose clock is fast would take every slot.
     fn is_our_turn(&mut self, name: &JobName, rank: usize, at: Revision, step: &Step) -> bool {
         let patience = OWNER_STUCK * u32::try_from(rank).unwrap_or(u32::MAX);
-        if let Step::Wait(until) = step {
+        let until = match step {
+            Step::Wait(until) => Some(*until),
+            Step::Ahead(_) => Some(None),
+            _ => None,
+        };
+        if let Some(until) = until {
             self.standing.forget(name);
             self.look_at(name, until.map(|until| until + patience));
             self.view.forget_if_gone(name);

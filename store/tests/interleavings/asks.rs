@@ -1,0 +1,252 @@
+//! What a worker asks of the tree: the transactions of [`protocol`], with what the reply is understood by.
+
+use std::rc::Rc;
+
+use model::run::{Outcome, Revision, RunId, Skipped};
+use model::values::{ActiveRun, JobStatus, RecentRun, Waiting};
+use model::{Job, UnixMillis};
+use store::protocol::{self, Known, Move};
+use store::{Session, Txn};
+
+use crate::view::{SeenRun, View};
+use crate::world::Lab;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    Claim,
+    Retry,
+    Pass,
+    SkipWaiting,
+    EndWaiting,
+    Collect,
+    GiveBack,
+    Lose,
+    Readopt,
+    Finish,
+}
+
+impl Kind {
+    /// Whether it decides about a job as its definition stands.
+    pub(crate) fn decides(self) -> bool {
+        matches!(self, Self::Claim | Self::Retry | Self::Pass | Self::SkipWaiting)
+    }
+
+    /// Whether only a worker that lives may do it.
+    pub(crate) fn needs_session(self) -> bool {
+        self.decides() || matches!(self, Self::EndWaiting | Self::Lose | Self::Readopt)
+    }
+}
+
+/// A request.
+#[derive(Clone, Debug)]
+pub(crate) struct Ask {
+    pub(crate) kind: Kind,
+    /// What the worker knew of the job.
+    pub(crate) known: Known,
+    pub(crate) session: Rc<Session>,
+    /// The run that it is about.
+    pub(crate) run: Option<RunId>,
+    /// What it puts as the run's record; of an end, what the record said.
+    pub(crate) active: Option<Rc<ActiveRun>>,
+    /// The run's token as the worker knew it.
+    pub(crate) token: Revision,
+    pub(crate) to: Option<Move>,
+    /// The slots that it skips.
+    pub(crate) skipped: Vec<Skipped>,
+    /// The status that it puts.
+    pub(crate) status: Option<Rc<JobStatus>>,
+    pub(crate) end: Option<RecentRun>,
+    /// An end of a run that the worker holds.
+    pub(crate) held: bool,
+    /// An earlier request for the same may have been committed.
+    pub(crate) unsure: bool,
+    pub(crate) txn: Rc<Txn>,
+}
+
+impl Ask {
+    fn new(lab: &Lab, kind: Kind, view: &View, session: &Rc<Session>, txn: Txn) -> Self {
+        let txn = match lab.sabotage {
+            Some(sabotage) => sabotage.of(lab, kind, view, txn),
+            None => txn,
+        };
+        Self {
+            kind,
+            known: view.known(),
+            session: Rc::clone(session),
+            run: None,
+            active: None,
+            token: Revision::NONE,
+            to: None,
+            skipped: Vec::new(),
+            status: None,
+            end: None,
+            held: false,
+            unsure: false,
+            txn: Rc::new(txn),
+        }
+    }
+
+    fn about(self, run: &RunId, active: ActiveRun, token: Revision) -> Self {
+        Self { run: Some(run.clone()), active: Some(Rc::new(active)), token, ..self }
+    }
+
+    pub(crate) fn run(&self) -> &RunId {
+        self.run.as_ref().expect("it is about a run")
+    }
+
+    pub(crate) fn active(&self) -> Rc<ActiveRun> {
+        Rc::clone(self.active.as_ref().expect("it is about a run"))
+    }
+}
+
+/// Who asks, and for what job.
+#[derive(Clone, Copy)]
+pub(crate) struct Asker<'a> {
+    pub(crate) lab: &'a Lab,
+    pub(crate) view: &'a View,
+    pub(crate) session: &'a Rc<Session>,
+}
+
+impl Asker<'_> {
+    fn ask(&self, kind: Kind, txn: Txn) -> Ask {
+        Ask::new(self.lab, kind, self.view, self.session, txn)
+    }
+
+    fn node(&self) -> String {
+        format!("node-{}", &self.session.id.0[..1])
+    }
+
+    /// A move of the cursor, which carries the stretches that are in it.
+    fn move_to(&self, slot: u8, skipped: &[Skipped]) -> Move {
+        let mut to = Move::from(crate::world::slot(slot));
+        to.skips = self.view.cursor.value.iter().flat_map(|cursor| cursor.skips.iter().copied()).collect();
+        to.skips.extend_from_slice(skipped);
+        to
+    }
+
+    fn status(&self) -> JobStatus {
+        self.view.status.value.as_deref().cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn claim(&self, job: &Job, slot: u8, skipped: Vec<Skipped>) -> Ask {
+        let (to, node) = (self.move_to(slot, &[]), self.node());
+        let known = self.view.known();
+        let (run, active, txn) =
+            protocol::claim(job, known, self.session, &node, to.clone(), skipped, UnixMillis(0));
+        self.lab.name_run(&run, &active);
+        Ask { to: Some(to), ..self.ask(Kind::Claim, txn).about(&run, active, Revision::NONE) }
+    }
+
+    pub(crate) fn retry(&self, job: &Job, run: &RunId, seen: &SeenRun, waits: &ActiveRun) -> Ask {
+        let (known, token) = (self.known_to_retry(), seen.token);
+        let node = self.node();
+        let (active, txn) =
+            protocol::retry(job, known, self.session, &node, (run, waits), token, UnixMillis(0));
+        self.ask(Kind::Retry, txn).about(run, active, token)
+    }
+
+    fn known_to_retry(&self) -> Known {
+        let known = self.view.known();
+        if self.lab.breaks(crate::sabotage::Sabotage::KillKeyForgotten) {
+            return Known { kill: Revision::NONE, ..known };
+        }
+        known
+    }
+
+    pub(crate) fn pass(&self, job: &Job, slot: u8, skipped: Vec<Skipped>) -> Ask {
+        let to = self.move_to(slot, &skipped);
+        let mut status = self.status();
+        status.add_skipped(&skipped);
+        let counted = (!skipped.is_empty()).then_some(&status);
+        let txn = protocol::pass(job, self.view.known(), self.session, to.clone(), counted);
+        let status = counted.map(|status| Rc::new(status.clone()));
+        Ask { to: Some(to), skipped, status, ..self.ask(Kind::Pass, txn) }
+    }
+
+    pub(crate) fn skip_waiting(
+        &self,
+        job: &Job,
+        run: &RunId,
+        seen: &SeenRun,
+        waits: &ActiveRun,
+        skipped: Vec<Skipped>,
+        at: u8,
+    ) -> Ask {
+        let to = self.move_to(at, &skipped);
+        let mut status = self.status();
+        status.add_skipped(&skipped);
+        let known = self.view.known();
+        let txn = protocol::skip_waiting(job, known, self.session, run, seen.token, to.clone(), &status);
+        let ask = self.ask(Kind::SkipWaiting, txn).about(run, waits.clone(), seen.token);
+        Ask { to: Some(to), skipped, status: Some(Rc::new(status)), ..ask }
+    }
+
+    pub(crate) fn collect(&self) -> Ask {
+        let known = self.view.known();
+        self.ask(Kind::Collect, protocol::collect(&self.lab.name, known.cursor, known.lock))
+    }
+
+    pub(crate) fn give_back(&self, run: &RunId, active: &ActiveRun, token: Revision) -> Ask {
+        let because = "its command did not start";
+        let txn = protocol::give_back(&self.lab.name, (run, active), token, because);
+        let waiting = Some(Waiting { because: because.to_owned() });
+        let waits = ActiveRun { waiting, ..active.clone() };
+        self.ask(Kind::GiveBack, txn).about(run, waits, token)
+    }
+
+    pub(crate) fn lose(&self, run: &RunId, active: &ActiveRun, token: Revision) -> Ask {
+        let (lost, txn) = protocol::lose(&self.lab.name, (run, active), token, self.session);
+        self.ask(Kind::Lose, txn).about(run, lost, token)
+    }
+
+    pub(crate) fn readopt(&self, run: &RunId, active: &ActiveRun, token: Revision) -> Ask {
+        let (moved, txn) = protocol::readopt(&self.lab.name, (run, active), token, self.session);
+        self.ask(Kind::Readopt, txn).about(run, moved, token)
+    }
+
+    /// Counts an end. `held`: of a run that the worker holds.
+    pub(crate) fn finish(
+        &self,
+        run: &RunId,
+        active: &ActiveRun,
+        token: Revision,
+        outcome: Outcome,
+        held: bool,
+    ) -> Ask {
+        self.end(Kind::Finish, run, active, token, outcome, held)
+    }
+
+    /// Ends a run that waits.
+    pub(crate) fn end_waiting(&self, run: &RunId, active: &ActiveRun, token: Revision) -> Ask {
+        self.end(Kind::EndWaiting, run, active, token, Outcome::Killed, false)
+    }
+
+    /// The same end once more, on what is known now.
+    pub(crate) fn again(&self, ask: &Ask, token: Revision) -> Ask {
+        let outcome = ask.end.as_ref().expect("it counts an end").outcome;
+        let again = self.end(ask.kind, ask.run(), &ask.active(), token, outcome, ask.held);
+        Ask { unsure: ask.unsure, ..again }
+    }
+
+    fn end(
+        &self,
+        kind: Kind,
+        run: &RunId,
+        active: &ActiveRun,
+        token: Revision,
+        outcome: Outcome,
+        held: bool,
+    ) -> Ask {
+        let end = RecentRun { run: run.clone(), slot: active.slot, outcome, ended: UnixMillis(0) };
+        let mut status = self.status();
+        status.add_skipped(&active.skipped);
+        status.add_run(end.clone());
+        let (name, seen) = (&self.lab.name, self.view.known().status);
+        let txn = match kind {
+            Kind::EndWaiting => protocol::end_waiting(name, run, token, self.session, seen, &status),
+            _ => protocol::finish(name, run, token, seen, &status),
+        };
+        let ask = self.ask(kind, txn).about(run, active.clone(), token);
+        Ask { status: Some(Rc::new(status)), end: Some(end), held, ..ask }
+    }
+}
