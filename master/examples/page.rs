@@ -104,7 +104,7 @@ async fn fill(store: &Embedded) -> Result<(), Box<dyn Error>> {
         skipped: Vec::new(),
         job: Revision(1),
         waiting: None,
-        lost: false,
+        ended: None,
     };
     put_value(store, Key::Run(rotate.clone(), RunId::of_slot(&rotate, Revision(9), slot)), &active).await
 }

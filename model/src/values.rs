@@ -109,15 +109,31 @@ pub struct ActiveRun {
     /// are then those of the last holder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<Waiting>,
-    /// Its session has ended, and a survivor declared it lost. What is left is to record that, which any worker can.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub lost: bool,
+    /// Present once it is decided how the run ended, although nobody executes it: it was lost with its session, or it was
+    /// killed while it waited. What is left is to record that, which any worker can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<DeclaredEnd>,
+}
+
+/// The end of a run that nobody executes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeclaredEnd {
+    /// `Lost` or `Killed`.
+    pub outcome: Outcome,
+    /// The sentence for its record.
+    pub message: String,
 }
 
 impl ActiveRun {
     /// Whether a worker executes it, as far as the tree says.
     pub fn is_held(&self) -> bool {
-        self.waiting.is_none() && !self.lost
+        self.waiting.is_none() && self.ended.is_none()
+    }
+
+    /// Whether any worker may take it.
+    pub fn is_waiting(&self) -> bool {
+        self.waiting.is_some() && self.ended.is_none()
     }
 }
 

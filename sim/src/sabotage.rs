@@ -23,6 +23,14 @@ pub enum Sabotage {
     SpoolDropped,
     /// Executors do not end their processes when their worker is gone.
     OrphansLive,
+    /// The answer to a refused transaction says what an earlier one found, as of its own revision.
+    Forged,
+    /// Executors give half of the grace.
+    GraceCut,
+    /// A worker does not hear SIGTERM.
+    StopUnheard,
+    /// A watch that breaks does not list again.
+    NeverListedAgain,
     /// The core leaves out a rule of its own.
     Core(Broken),
 }
@@ -52,7 +60,7 @@ impl Sabotage {
 }
 
 /// Every sabotage by its name.
-const ALL: [(&str, Sabotage); 18] = [
+pub const ALL: [(&str, Sabotage); 22] = [
     ("cursor-not-compared", Sabotage::CursorNotCompared),
     ("token-not-compared", Sabotage::TokenNotCompared),
     ("session-not-compared", Sabotage::SessionNotCompared),
@@ -61,6 +69,10 @@ const ALL: [(&str, Sabotage); 18] = [
     ("fence-ignored", Sabotage::FenceIgnored),
     ("spool-dropped", Sabotage::SpoolDropped),
     ("orphans-live", Sabotage::OrphansLive),
+    ("forged", Sabotage::Forged),
+    ("grace-cut", Sabotage::GraceCut),
+    ("stop-unheard", Sabotage::StopUnheard),
+    ("never-listed-again", Sabotage::NeverListedAgain),
     ("older-answer-believed", Sabotage::Core(Broken::OlderAnswerBelieved)),
     ("session-change-forgotten", Sabotage::Core(Broken::SessionChangeForgotten)),
     ("read-back-started", Sabotage::Core(Broken::ReadBackStarted)),

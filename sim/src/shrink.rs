@@ -1,6 +1,7 @@
 //! Making a plan smaller while it still breaks the same promise.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use crate::check::Violation;
 use crate::cluster;
@@ -10,6 +11,12 @@ use crate::sabotage::Sabotage;
 /// How many smaller plans are tried at most.
 const MOST_TRIES: u32 = 600;
 
+/// How long smaller plans are tried.
+const LONGEST: Duration = Duration::from_secs(40);
+
+/// A smaller plan may break the promise this much later.
+const AFTER: Duration = Duration::from_secs(120);
+
 /// The smallest part of a plan that was found to break the same promise. One that is only looked at in the end has to be
 /// about the same job: a job that is left without what it needs breaks it too.
 pub fn shrink(plan: &Plan, violation: &Violation, sabotage: Option<Sabotage>) -> Keep {
@@ -18,17 +25,24 @@ pub fn shrink(plan: &Plan, violation: &Violation, sabotage: Option<Sabotage>) ->
         jobs: Some(plan.jobs.iter().map(|job| job.id).collect()),
         faults: Some(plan.faults.iter().map(|fault| fault.id).collect()),
     };
+    // What is over long before the end needs no rest; what is found at the end needs all of it.
+    let early = violation.at < plan.end;
+    let mut shorter = plan.clone();
+    if early {
+        shorter.end = (violation.at + AFTER).min(plan.end);
+    }
+    let until = Instant::now() + LONGEST;
     let mut tries = MOST_TRIES;
     let mut breaks = |keep: &Keep| {
         // Without a node nothing goes on, which says nothing.
-        if tries == 0 || of(keep, Part::Nodes).is_empty() {
+        if tries == 0 || Instant::now() > until || of(keep, Part::Nodes).is_empty() {
             return false;
         }
         tries -= 1;
-        let found = cluster::run(&plan.keep(keep), sabotage, false).violation;
+        let found = cluster::run(&shorter.keep(keep), sabotage, false).violation;
         found.is_some_and(|found| {
-            let same_job = found.job == violation.job || violation.at < plan.end;
-            found.invariant == violation.invariant && same_job
+            let same = if early { found.at < shorter.end } else { found.job == violation.job };
+            found.invariant == violation.invariant && same
         })
     };
     loop {

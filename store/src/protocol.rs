@@ -17,8 +17,8 @@
 //! A crash before a transaction leaves the state before it, a crash after it the state after it; there is no between.
 
 use model::keys::{Folder, Key};
-use model::run::{Revision, RunId, Skipped, Slot};
-use model::values::{ActiveRun, Cursor, JobStatus, LockValue, Timetable, Waiting, WorkerInfo};
+use model::run::{Outcome, Revision, RunId, Skipped, Slot};
+use model::values::{ActiveRun, Cursor, DeclaredEnd, JobStatus, LockValue, Timetable, Waiting, WorkerInfo};
 use model::{Job, JobName, UnixMillis};
 use serde::Serialize;
 
@@ -83,7 +83,7 @@ pub fn claim(
         skipped,
         job: known.created,
         waiting: None,
-        lost: false,
+        ended: None,
     };
     let mut when = on_definition(&job.name, known, session);
     let mut then = vec![
@@ -169,21 +169,6 @@ pub fn retry(
     (active, Txn { when, then, otherwise: read_all(&job.name) })
 }
 
-/// Ends a run that waits without having been started, because it was killed or its job was deleted: as [`finish`], by a
-/// worker that lives.
-pub fn end_waiting(
-    job: &JobName,
-    run: &RunId,
-    token: Revision,
-    session: &Session,
-    status_seen: Revision,
-    status: &JobStatus,
-) -> Txn {
-    let mut txn = finish(job, run, token, status_seen, status);
-    txn.when.push(Compare::Created(Key::Worker(session.id.clone()), session.registered));
-    txn
-}
-
 /// Turns the slot of a run that waits into a skipped one. `to` leaves the cursor's slot as it is and adds the skipped
 /// stretches, those that the run's claim passed over included. `status` already counts them. `found` of a refusal holds
 /// the present state of the job.
@@ -251,29 +236,55 @@ pub fn release(job: &JobName, run: &RunId, token: Revision) -> Txn {
     }
 }
 
-/// Declares the run of a dead session lost, if that session is gone and ours is not. Its token is then this transaction's
-/// revision, under which anybody may [`finish`] it, once the record is in the run log. The declaration comes first, because
-/// the process of the dead session may live and give the run back: a record that is already written would then be of
-/// something that did not happen. A refusal finds the present run.
+/// Declares the run of a dead session lost, if that session is gone and ours is not. A refusal finds the present run.
+///
+/// Its token is then this transaction's revision, under which anybody may [`finish`] it, once the record is in the run
+/// log. The declaration comes first: the process of the dead session may live and give the run back, and a record that is
+/// already written would then be of something that did not happen.
 pub fn lose(
     job: &JobName,
     run: (&RunId, &ActiveRun),
     token: Revision,
     session: &Session,
+    message: String,
+) -> (ActiveRun, Txn) {
+    let gone = Compare::Created(Key::Worker(run.1.session.clone()), Revision::NONE);
+    let (active, mut txn) =
+        declare(job, run, token, session, DeclaredEnd { outcome: Outcome::Lost, message });
+    txn.when.push(gone);
+    (active, txn)
+}
+
+/// Declares a run that waits killed, as [`lose`] does: another worker may take it at the same moment.
+pub fn kill_waiting(
+    job: &JobName,
+    run: (&RunId, &ActiveRun),
+    token: Revision,
+    session: &Session,
+    message: String,
+) -> (ActiveRun, Txn) {
+    declare(job, run, token, session, DeclaredEnd { outcome: Outcome::Killed, message })
+}
+
+fn declare(
+    job: &JobName,
+    run: (&RunId, &ActiveRun),
+    token: Revision,
+    session: &Session,
+    end: DeclaredEnd,
 ) -> (ActiveRun, Txn) {
     let (id, active) = run;
     let key = Key::Run(job.clone(), id.clone());
-    let lost = ActiveRun { lost: true, ..active.clone() };
+    let ended = ActiveRun { ended: Some(end), ..active.clone() };
     let txn = Txn {
         when: vec![
             Compare::Modified(key.clone(), token),
-            Compare::Created(Key::Worker(active.session.clone()), Revision::NONE),
             Compare::Created(Key::Worker(session.id.clone()), session.registered),
         ],
-        then: vec![put(key.clone(), &lost)],
+        then: vec![put(key.clone(), &ended)],
         otherwise: vec![Op::Get(key)],
     };
-    (lost, txn)
+    (ended, txn)
 }
 
 /// Removes what a deleted job left, once its last run has ended and the stretches in its cursor are in the run log,

@@ -8,7 +8,7 @@ use model::values::{ActiveRun, JobStatus};
 use super::facts::{Facts, WorkerId};
 use super::lane::{Done, Lane, SeenRun, by_reason, count, difference};
 use super::reading::{Delta, Read};
-use super::{Broken, Invariant, broken};
+use super::invariant::{Broken, Invariant, broken};
 use crate::time::At;
 
 impl Lane {
@@ -128,7 +128,8 @@ impl Lane {
         let attempt = (run.clone(), active.attempt);
         let process = facts.witness.of_attempt(&attempt);
         if active.waiting.is_some() {
-            if outcome != Outcome::Killed || process.is_some() {
+            let declared = active.ended.as_ref().is_some_and(|end| end.outcome == outcome);
+            if !declared || process.is_some() {
                 let text = format!("the waiting run {run} ended as {outcome}");
                 return broken(Invariant::HolderEnds, text);
             }

@@ -1,8 +1,9 @@
 //! What is true of sessions, workers, executors and what was recorded, apart from what the tree says.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use model::JobName;
+use model::{JobName, UnixMillis};
 use model::record::{RunRecord, SkipRecord};
 use model::run::{Outcome, RunId, SessionId, SkipReason, Slot};
 
@@ -18,17 +19,22 @@ pub struct WorkerId(pub usize);
 pub struct ExecutorId(pub usize);
 
 /// A session.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct SessionFacts {
     pub(super) of: WorkerId,
     /// Its key is in the tree.
     pub(super) lives: bool,
     /// Somebody else removed its key.
     pub(super) removed: bool,
+    /// What its worker said that its clock reads, and when.
+    pub(super) clocks: Vec<(At, UnixMillis)>,
 }
 
 /// One attempt of a run.
 pub(super) type Attempt = (RunId, u32);
+
+/// For so long what a worker says of its clock may not be known to the others.
+const CLOCK_HEARD: Duration = Duration::from_secs(60);
 
 /// A skipped stretch, as the log names it.
 pub(super) type SkipName = (JobName, Slot, SkipReason);
@@ -51,11 +57,13 @@ pub(super) struct Facts {
     pub(super) logged_skips: BTreeMap<SkipName, SkipRecord>,
     /// The tree took no puts lately.
     pub(super) no_space: bool,
+    /// The shortest grace with which each worker was asked to end.
+    pub(super) stops: BTreeMap<WorkerId, Duration>,
 }
 
 impl Facts {
     pub(super) fn opened(&mut self, session: SessionId, of: WorkerId) {
-        self.sessions.insert(session, SessionFacts { of, lives: false, removed: false });
+        self.sessions.insert(session, SessionFacts { of, lives: false, removed: false, clocks: Vec::new() });
     }
 
     pub(super) fn worker_died(&mut self, worker: WorkerId, now: At) {
@@ -68,6 +76,23 @@ impl Facts {
 
     pub(super) fn ordered(&mut self, run: RunId, attempt: u32, executor: ExecutorId) {
         self.ordered.insert((run, attempt), executor);
+    }
+
+    /// A worker that lives says, and has said for some time, that its clock reads at least `limit`. The worker that
+    /// decides (`by`) knows its own clock better.
+    pub(super) fn ahead_of(&self, limit: UnixMillis, now: At, by: WorkerId) -> Option<&SessionId> {
+        let lives = self.sessions.iter().filter(|(_, session)| session.lives && session.of != by);
+        let mut ahead = lives.filter(|(_, session)| {
+            let late = session.clocks.iter().filter(|(at, _)| now.since(*at) < CLOCK_HEARD);
+            let before = session.clocks.iter().rev().find(|(at, _)| now.since(*at) >= CLOCK_HEARD);
+            before.is_some() && before.into_iter().chain(late).all(|(_, clock)| *clock >= limit)
+        });
+        ahead.next().map(|(session, _)| session)
+    }
+
+    /// How many sessions live.
+    pub(super) fn live_sessions(&self) -> usize {
+        self.sessions.values().filter(|session| session.lives).count()
     }
 
     /// Whether the key of a session is in the tree.

@@ -8,7 +8,8 @@ use model::{JobName, UnixMillis};
 
 use super::facts::{Attempt, Facts};
 use super::lane::Lane;
-use super::{Broken, Checker, Invariant, broken};
+use super::Checker;
+use super::invariant::{Broken, Invariant, broken};
 use crate::time::At;
 
 /// When and how it is looked.
@@ -30,6 +31,7 @@ const SETTLES: Duration = Duration::from_secs(60);
 impl Checker {
     /// Looks at everything. Spools have been shipped.
     pub fn finish(&mut self, end: &End) {
+        self.kills_reached(end.now);
         let result = self.history(end);
         if let Err((job, (invariant, text))) = result {
             self.fail(end.now, invariant, job.as_ref(), text);
@@ -138,7 +140,8 @@ impl Lane {
                 process.is_some_and(|process| process.gone.is_none_or(|gone| end.now.since(gone) < SETTLES));
             let future = active.slot.0 > end.wall;
             if active.waiting.is_some() {
-                if age > patience {
+                // One that a wrong clock claimed waits until its slot comes.
+                if age > patience && !future {
                     return broken(Invariant::RunsEnd, format!("the run {run} waits since {}", seen.put_at));
                 }
             } else if !facts.session_lives(&active.session) {

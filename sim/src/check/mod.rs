@@ -10,15 +10,19 @@
 
 mod counts;
 mod cover;
+mod cursors;
 mod facts;
+mod fair;
 mod finale;
+mod invariant;
 mod lane;
 mod reading;
+mod runs;
 mod truth;
 mod witness;
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::time::Duration;
 
 use model::keys::KeyPrefix;
 use model::run::{RunId, SessionId};
@@ -30,129 +34,19 @@ use store::{Change, LogEntry};
 
 pub use facts::{ExecutorId, WorkerId};
 pub use finale::End;
+pub use invariant::{Invariant, Violation};
 pub use witness::{Asked, Exit, Start};
 
 use self::facts::Facts;
+use self::fair::Fair;
+use self::invariant::Broken;
 use self::lane::{Done, Lane};
+use self::reading::Registration;
 use self::witness::Process;
 use crate::time::At;
 
-/// What is promised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Invariant {
-    /// Each attempt of a run starts one process at most.
-    StartedOnce,
-    /// Of the exclusive processes of one job, one lives at a time.
-    OneAtATime,
-    /// A job of the replaced system's form is not run by both systems at one time.
-    OneSystem,
-    /// An exclusive process is gone before its session's lease ends.
-    WithinLease,
-    /// Every slot that the cursor passes is in exactly one run or skipped stretch.
-    SlotsCovered,
-    /// A cursor does not move back within an incarnation.
-    CursorForward,
-    /// Fencing tokens grow.
-    TokensGrow,
-    /// At most one run record of an exclusive job exists.
-    OneRecord,
-    /// A run record goes only with its end counted, once, and the counters say what happened.
-    RunsCounted,
-    /// A skipped stretch leaves the cursor once it is recorded.
-    SkipsKept,
-    /// A run is ended or given back by its holder, or once that is dead.
-    HolderEnds,
-    /// Nothing is decided on a definition that is not the present one, or that is suspended.
-    Definition,
-    /// A command gets the grace that it was promised.
-    Grace,
-    /// A record says what happened to the process.
-    TrueRecords,
-    /// A run is called lost only where something died.
-    LostTruly,
-    /// Every end and every skipped slot is in the log.
-    Recorded,
-    /// A job whose slot is due is decided within a bound.
-    JobsGoOn,
-    /// No run record stays without somebody who ends it.
-    RunsEnd,
-    /// A worker that was asked to end has ended within a bound.
-    WorkersEnd,
-    /// A worker does not work without end at one instant.
-    Livelock,
-    /// A worker does not panic.
-    Panics,
-    /// The simulation itself is the same each time.
-    Repeatable,
-}
-
-impl fmt::Display for Invariant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
-    }
-}
-
-impl Invariant {
-    /// The promise as a sentence.
-    pub fn promise(self) -> &'static str {
-        match self {
-            Self::StartedOnce => "Promised: each attempt of a run starts one process at most.",
-            Self::OneAtATime => "Promised: of the exclusive processes of one job, one lives at a time.",
-            Self::OneSystem => "Promised: a job is not run by both systems at one time.",
-            Self::WithinLease => "Promised: an exclusive process is gone before its session's lease ends.",
-            Self::SlotsCovered => {
-                "Promised: every slot that the cursor passes is in exactly one run or skipped stretch."
-            }
-            Self::CursorForward => "Promised: a cursor does not move back within an incarnation.",
-            Self::TokensGrow => "Promised: fencing tokens grow.",
-            Self::OneRecord => "Promised: at most one run record of an exclusive job exists.",
-            Self::RunsCounted => "Promised: a run record goes only with its end counted, once.",
-            Self::SkipsKept => "Promised: a skipped stretch leaves the cursor once it is recorded.",
-            Self::HolderEnds => "Promised: a run is ended or given back by its holder, or once that is dead.",
-            Self::Definition => "Promised: nothing is decided on a definition that is not the present one.",
-            Self::Grace => "Promised: a command gets its grace, unless something cuts it.",
-            Self::TrueRecords => "Promised: a record says what happened to the process.",
-            Self::LostTruly => "Promised: a run is called lost only where something died.",
-            Self::Recorded => "Promised: every end and every skipped slot is in the log.",
-            Self::JobsGoOn => "Promised: a job whose slot is due is decided within a bound.",
-            Self::RunsEnd => "Promised: no run record stays without somebody who ends it.",
-            Self::WorkersEnd => "Promised: a worker that was asked to end has ended within a bound.",
-            Self::Livelock => "Promised: a worker does not work without end at one instant.",
-            Self::Panics => "Promised: a worker does not panic.",
-            Self::Repeatable => "Promised: the simulation is a function of its plan.",
-        }
-    }
-}
-
-/// A promise that was broken.
-#[derive(Clone, Debug)]
-pub struct Violation {
-    /// Which.
-    pub invariant: Invariant,
-    /// When.
-    pub at: At,
-    /// The job concerned, if it is one job's.
-    pub job: Option<JobName>,
-    /// A sentence.
-    pub text: String,
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at {}", self.invariant, self.at)?;
-        if let Some(job) = &self.job {
-            write!(f, ", job {job}")?;
-        }
-        write!(f, ": {}", self.text)
-    }
-}
-
-/// A promise that was broken, before it is known where and when.
-type Broken = (Invariant, String);
-
-fn broken<T>(invariant: Invariant, text: String) -> Result<T, Broken> {
-    Err((invariant, text))
-}
+/// For so long news of a kill may take to reach a worker, whatever goes wrong.
+const KILL_REACHES: Duration = Duration::from_secs(120);
 
 /// Who changed the tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -204,15 +98,23 @@ pub struct Checker {
     zone: TimeZone,
     lanes: BTreeMap<JobName, Lane>,
     facts: Facts,
+    /// Where a worker takes only so many runs at once: who waits for a place.
+    fair: Option<Fair>,
+    /// What a true wall clock reads at the beginning.
+    epoch: UnixMillis,
+    /// Until when something may go wrong because of a fault.
+    disturbed: At,
     violation: Option<Violation>,
     tally: Tally,
 }
 
 impl Checker {
-    /// Nothing has happened yet. `zone` is the one of jobs in the legacy form.
-    pub fn new(prefix: KeyPrefix, zone: TimeZone) -> Self {
+    /// Nothing has happened yet. `zone` is the one of jobs in the legacy form; `limited` says whether a worker takes only
+    /// so many runs at once.
+    pub fn new(prefix: KeyPrefix, zone: TimeZone, epoch: UnixMillis, limited: bool) -> Self {
         let (lanes, facts, tally) = (BTreeMap::new(), Facts::default(), Tally::default());
-        Self { prefix, zone, lanes, facts, violation: None, tally }
+        let fair = limited.then(Fair::default);
+        Self { prefix, zone, lanes, facts, fair, epoch, disturbed: At(0), violation: None, tally }
     }
 
     /// The first promise that was broken.
@@ -240,34 +142,49 @@ impl Checker {
     /// The changes of one revision.
     pub fn transaction(&mut self, now: At, by: By, changes: &[Change]) {
         let read = reading::read(&self.prefix, self.zone, changes);
-        for (session, lives) in read.sessions {
-            self.session_changed(now, by, &session, lives);
+        for (session, registration) in read.sessions {
+            self.session_changed(now, by, &session, registration);
         }
         for (name, delta) in read.jobs {
             let lane = self.lanes.entry(name.clone()).or_insert_with(|| Lane::new(name.clone()));
             let foreign = matches!(delta.lock, Some(Some(LockValue::Foreign)));
-            let put: Vec<RunId> =
-                delta.runs.iter().filter(|(_, put)| put.is_some()).map(|(run, _)| run.clone()).collect();
             let result = match by {
                 By::Worker(worker) => lane.apply(now, worker, delta, &self.facts),
                 By::Lease | By::Others => {
-                    lane.take(delta);
+                    lane.take(now, delta);
                     Ok(Done::default())
                 }
             };
-            for run in put {
-                if let Some(run) = lane.runs.get_mut(&run) {
-                    run.put_at = now;
-                }
-            }
             match result {
-                Ok(done) => self.count(done),
+                Ok(done) => {
+                    self.count(done);
+                    if done.claims > 0 {
+                        self.turn(now, &name);
+                    }
+                }
                 Err((invariant, text)) => self.fail(now, invariant, Some(&name), text),
             }
             if foreign {
                 self.other_system_runs(now, &name);
             }
         }
+    }
+
+    /// A job was claimed, perhaps before others that wait for a place.
+    fn turn(&mut self, now: At, job: &JobName) {
+        let Some(fair) = &mut self.fair else { return };
+        if now < self.disturbed || self.facts.live_sessions() != 1 {
+            return fair.forget();
+        }
+        let wall = self.epoch + now.elapsed();
+        if let Err((job, (invariant, text))) = fair.claimed(job, self.lanes.values(), wall) {
+            self.fail(now, invariant, Some(&job), text);
+        }
+    }
+
+    /// Something may go wrong until then.
+    pub fn disturbed_until(&mut self, until: At) {
+        self.disturbed = self.disturbed.max(until);
     }
 
     fn count(&mut self, done: Done) {
@@ -280,10 +197,11 @@ impl Checker {
         self.tally.lost += lost;
     }
 
-    fn session_changed(&mut self, now: At, by: By, id: &SessionId, lives: bool) {
+    fn session_changed(&mut self, now: At, by: By, id: &SessionId, registration: Registration) {
         let Some(session) = self.facts.sessions.get_mut(id) else { return };
-        session.lives = lives;
-        if lives {
+        session.lives = matches!(registration, Registration::Put(_));
+        if let Registration::Put(clock) = registration {
+            session.clocks.extend(clock.map(|clock| (now, clock)));
             return;
         }
         if by == By::Others {
@@ -341,7 +259,13 @@ impl Checker {
     pub fn started(&mut self, now: At, start: Start) {
         self.tally.processes += 1;
         let job = start.job.clone();
-        let foreign = self.lanes.get(&job).is_some_and(|lane| lane.lock == Some(LockValue::Foreign));
+        let session = self.facts.sessions.get(&start.session);
+        let over = session.is_none_or(|session| !session.lives && !session.removed);
+        if over && start.exclusive && start.guarded {
+            let text = format!("process {} starts after its session {} has ended", start.pid, start.session);
+            self.fail(now, Invariant::WithinLease, Some(&job), text);
+        }
+        let foreign = self.lanes.get(&job).is_some_and(Lane::has_foreign_lock);
         if foreign && start.exclusive {
             let text = format!("process {} starts while the replaced system holds the lock", start.pid);
             self.fail(now, Invariant::OneSystem, Some(&job), text);
@@ -359,6 +283,40 @@ impl Checker {
     pub fn asked(&mut self, pid: u64, why: Asked) {
         if let Some(process) = self.facts.witness.get_mut(pid) {
             process.asked.get_or_insert(why);
+            process.fenced |= why == Asked::Fence;
+        }
+    }
+
+    /// A group was asked to end after its own process had ended.
+    pub fn asked_late(&mut self, pid: u64, why: Asked) {
+        if let Some(process) = self.facts.witness.get_mut(pid) {
+            process.fenced |= why == Asked::Fence;
+        }
+    }
+
+    /// A worker was asked to end, with this grace for its commands.
+    pub fn stopped(&mut self, worker: WorkerId, grace: Duration) {
+        let shortest = self.facts.stops.entry(worker).or_insert(grace);
+        *shortest = grace.min(*shortest);
+    }
+
+    /// A group got SIGTERM.
+    pub fn terminated(&mut self, now: At, pid: u64) {
+        if let Some(process) = self.facts.witness.get_mut(pid) {
+            process.terminated.get_or_insert(now);
+        }
+    }
+
+    /// A group gets SIGKILL because its grace is over.
+    pub fn grace_over(&mut self, now: At, pid: u64) {
+        let Some(process) = self.facts.witness.get(pid).filter(|process| !process.fenced) else { return };
+        let stop = self.facts.stops.get(&process.start.worker);
+        let promised = stop.map_or(process.start.grace, |stop| process.start.grace.min(*stop));
+        let given = process.terminated.map_or(Duration::ZERO, |at| now.since(at));
+        if given < promised {
+            let text = format!("process {pid} is killed {given:?} after SIGTERM, promised are {promised:?}");
+            let job = process.start.job.clone();
+            self.fail(now, Invariant::Grace, Some(&job), text);
         }
     }
 
@@ -377,9 +335,29 @@ impl Checker {
     }
 
     /// The command's own process ended.
-    pub fn exited(&mut self, pid: u64, exit: Exit) {
+    pub fn exited(&mut self, now: At, pid: u64, exit: Exit) {
+        self.kill_reached(now, pid);
         if let Some(process) = self.facts.witness.get_mut(pid) {
             process.exit = Some(exit);
+        }
+    }
+
+    /// Holds a process that was not asked to end, up to now, against the kills of its job.
+    fn kill_reached(&mut self, now: At, pid: u64) {
+        let Some(process) = self.facts.witness.get(pid).filter(|process| process.asked.is_none()) else { return };
+        let Some(lane) = self.lanes.get(&process.start.job) else { return };
+        if let Some(at) = lane.hit(&process.start.run).filter(|at| now.since(*at) > KILL_REACHES) {
+            let text =
+                format!("process {pid} was not asked to end, and its job was killed or deleted at {at}");
+            let job = process.start.job.clone();
+            self.fail(now, Invariant::KillsReach, Some(&job), text);
+        }
+    }
+
+    fn kills_reached(&mut self, now: At) {
+        let running = self.facts.witness.all().filter(|process| process.exit.is_none());
+        for pid in running.map(|process| process.start.pid).collect::<Vec<_>>() {
+            self.kill_reached(now, pid);
         }
     }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use model::keys::{Key, KeyPrefix};
 use model::legacy::JobValue;
 use model::run::{Revision, RunId, SessionId};
-use model::values::{ActiveRun, Cursor, JobStatus, LockValue};
-use model::{Job, JobName, TimeZone};
+use model::values::{ActiveRun, Cursor, JobStatus, LockValue, WorkerInfo};
+use model::{Job, JobName, TimeZone, UnixMillis};
 use serde::de::DeserializeOwned;
 use store::{Change, KeyValue, protocol};
 
@@ -38,58 +38,86 @@ pub(super) struct PutRun {
 /// What one revision changes of one job. The inner `None` of each field means that the key was deleted.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Delta {
+    /// That of the changes.
+    pub(super) revision: Revision,
     pub(super) job: Option<Option<Definition>>,
     pub(super) cursor: Option<Option<(Revision, Read<Cursor>)>>,
     pub(super) status: Option<Option<Read<JobStatus>>>,
     pub(super) lock: Option<Option<LockValue>>,
     pub(super) kill: Option<Option<Revision>>,
+    /// The replaced system's kill signal was put.
+    pub(super) signal: bool,
     pub(super) runs: Vec<(RunId, Option<PutRun>)>,
+    /// Run records of newer versions that were put (or deleted), by their keys.
+    pub(super) foreign_runs: Vec<(String, bool)>,
+}
+
+/// What became of a registration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Registration {
+    /// It was put, and says what the worker's clock reads.
+    Put(Option<UnixMillis>),
+    Ended,
 }
 
 /// What one revision changes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Transaction {
     pub(super) jobs: BTreeMap<JobName, Delta>,
-    /// Registrations that came (or were put again), and that ended.
-    pub(super) sessions: Vec<(SessionId, bool)>,
+    /// Registrations.
+    pub(super) sessions: Vec<(SessionId, Registration)>,
 }
 
 /// Reads the changes of one revision. Keys that are no business of workers are left out.
 pub(super) fn read(prefix: &KeyPrefix, zone: TimeZone, changes: &[Change]) -> Transaction {
     let mut read = Transaction::default();
     for change in changes {
-        let (key, put) = match change {
-            Change::Put(pair) => (&pair.key, Some(pair)),
-            Change::Deleted { key, .. } => (key, None),
+        let (text, put, revision) = match change {
+            Change::Put(pair) => (&pair.key, Some(pair), pair.modified),
+            Change::Deleted { key, revision } => (key, None, *revision),
         };
-        let Ok(key) = prefix.decode(key) else { continue };
+        let Ok(key) = prefix.decode(text) else { continue };
         let jobs = &mut read.jobs;
         match key {
             Key::Job(name) => {
                 let definition = put.map(|pair| definition(&name, zone, pair));
-                jobs.entry(name).or_default().job = Some(definition);
+                delta(jobs, name, revision).job = Some(definition);
             }
             Key::Cursor(name) => {
-                jobs.entry(name).or_default().cursor = Some(put.map(|pair| (pair.modified, value(pair))))
+                delta(jobs, name, revision).cursor = Some(put.map(|pair| (pair.modified, value(pair))));
             }
-            Key::Status(name) => jobs.entry(name).or_default().status = Some(put.map(value)),
+            Key::Status(name) => delta(jobs, name, revision).status = Some(put.map(value)),
             Key::Lock(name) => {
-                jobs.entry(name).or_default().lock = Some(put.map(|pair| LockValue::from_bytes(&pair.value)));
+                delta(jobs, name, revision).lock = Some(put.map(|pair| LockValue::from_bytes(&pair.value)));
             }
-            Key::Kill(name) => jobs.entry(name).or_default().kill = Some(put.map(|pair| pair.modified)),
+            Key::Kill(name) => delta(jobs, name, revision).kill = Some(put.map(|pair| pair.modified)),
             Key::Run(name, run) => {
                 let put = put.map(|pair| PutRun {
                     created: pair.created,
                     token: pair.modified,
                     active: value(pair),
                 });
-                jobs.entry(name).or_default().runs.push((run, put));
+                delta(jobs, name, revision).runs.push((run, put));
             }
-            Key::Worker(session) => read.sessions.push((session, put.is_some())),
+            Key::RunOn(name, ..) => delta(jobs, name, revision).foreign_runs.push((text.clone(), put.is_some())),
+            Key::Worker(session) => {
+                let registration = put.map_or(Registration::Ended, |pair| {
+                    let info = protocol::read::<WorkerInfo>(pair).ok();
+                    Registration::Put(info.and_then(|info| info.clock))
+                });
+                read.sessions.push((session, registration));
+            }
+            Key::Killer(name) => delta(jobs, name, revision).signal |= put.is_some(),
             _ => {}
         }
     }
     read
+}
+
+fn delta(jobs: &mut BTreeMap<JobName, Delta>, name: JobName, revision: Revision) -> &mut Delta {
+    let delta = jobs.entry(name).or_default();
+    delta.revision = revision;
+    delta
 }
 
 fn definition(name: &JobName, zone: TimeZone, pair: &KeyValue) -> Definition {

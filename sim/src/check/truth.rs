@@ -5,7 +5,7 @@ use model::run::Outcome;
 
 use super::facts::Facts;
 use super::witness::{Asked, Exit, Process};
-use super::{Broken, Invariant, broken};
+use super::invariant::{Broken, Invariant, broken};
 
 /// Holds a record that comes into a spool against the processes.
 pub(super) fn of_record(record: &RunRecord, facts: &Facts) -> Result<(), Broken> {

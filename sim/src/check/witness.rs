@@ -1,12 +1,13 @@
 //! The processes that ran. Whatever a worker believes, this is what happened.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use model::run::{Revision, RunId, SessionId};
 use model::{JobName, UnixMillis};
 
-use super::Invariant;
 use super::facts::{Attempt, ExecutorId, WorkerId};
+use super::invariant::Invariant;
 use crate::time::At;
 
 /// A process group that came to be.
@@ -26,6 +27,10 @@ pub struct Start {
     pub token: Revision,
     /// It must not run beside another one of its job.
     pub exclusive: bool,
+    /// How long it may take between SIGTERM and SIGKILL.
+    pub grace: Duration,
+    /// Its executor kept the fence without a break.
+    pub guarded: bool,
     /// Whose executor it belongs to.
     pub worker: WorkerId,
     /// Which executor.
@@ -60,7 +65,10 @@ pub enum Asked {
 #[derive(Clone, Debug)]
 pub(super) struct Process {
     pub(super) start: Start,
-    pub(super) started: At,
+    /// Its session was no longer sure to live.
+    pub(super) fenced: bool,
+    /// When its group got SIGTERM.
+    pub(super) terminated: Option<At>,
     /// How its own process ended.
     pub(super) exit: Option<Exit>,
     /// Why it was asked to end before that.
@@ -121,7 +129,8 @@ impl Witness {
         self.alive_of_session.entry(start.session.clone()).or_default().insert(pid);
         let process = Process {
             start,
-            started: now,
+            fenced: false,
+            terminated: None,
             exit: None,
             asked: None,
             gone: None,
@@ -196,6 +205,8 @@ mod tests {
             session: SessionId("s".to_owned()),
             token: Revision(token),
             exclusive: true,
+            grace: Duration::ZERO,
+            guarded: true,
             worker: WorkerId(0),
             executor: ExecutorId(0),
             wall: UnixMillis(0),

@@ -15,6 +15,10 @@ use crate::check::{self, ExecutorId, Exit, Invariant, WorkerId};
 use crate::plan::What;
 use crate::rng::Rng;
 use crate::sabotage::Sabotage;
+use crate::time::At;
+
+/// How long spawning takes at most.
+const SPAWNS_WITHIN: Duration = Duration::from_millis(10);
 
 /// Something that an executor notices about one of its processes.
 #[derive(Debug)]
@@ -62,6 +66,8 @@ pub(super) struct Executor {
     dead: bool,
     /// It is stopped by SIGSTOP, and what comes to it waits here.
     paused: bool,
+    /// When that ended last.
+    continued: Option<At>,
     held: Vec<Ev>,
     rng: Rng,
 }
@@ -80,6 +86,7 @@ impl World<'_> {
             closed: false,
             dead: false,
             paused: false,
+            continued: None,
             held: Vec::new(),
             rng: Rng::new(self.plan.seed, &["executor", &node.to_string(), &id.0.to_string()]),
         });
@@ -186,6 +193,7 @@ impl World<'_> {
             return at.held.push(Ev::Spawned(executor, key));
         }
         let (worker, node, closed) = (at.worker, at.node, at.closed);
+        let guarded = at.continued.is_none_or(|at| self.now.since(at) > SPAWNS_WITHIN);
         let Some(run) = at.runs.get_mut(&key) else { return };
         let Some(about) = About::of(&run.start) else { return };
         let (exclusive, grace, deadline) = (run.start.exclusive, run.start.grace, run.start.active_deadline);
@@ -194,7 +202,7 @@ impl World<'_> {
         let draw = self.environment.profile(&about.job).map(|profile| Draw::new(&profile, &mut rng));
         let Some(draw) = draw else { return };
         let named = (about.job.clone(), about.session.clone(), node);
-        let pid = self.add_process(Process::new((worker, executor, key), named, exclusive, grace, draw));
+        let pid = self.add_process(Process::new((worker, executor, key), named, grace, draw));
         let wall = self.clocks(node).wall;
         let stops = match self.executors[executor.0].runs.get_mut(&key) {
             Some(run) => std::mem::replace(&mut run.stage, Stage::Running(pid)),
@@ -214,6 +222,8 @@ impl World<'_> {
                 session: about.session,
                 token: about.token,
                 exclusive,
+                grace,
+                guarded,
                 worker,
                 executor,
                 wall,
@@ -330,8 +340,21 @@ impl World<'_> {
         // In a container the worker's end is the end of everything in it, stopped or not.
         at.closed = true;
         at.runs.retain(|_, run| !matches!(run.stage, Stage::Waiting));
-        for pid in self.groups_of(executor) {
+        for pid in self.groups_of(executor).collect::<Vec<_>>() {
             self.kill(pid);
+        }
+    }
+
+    /// Nothing outlives a worker, unless its executor died too.
+    pub(super) fn must_be_gone(&mut self, executor: ExecutorId) {
+        if self.executors[executor.0].dead {
+            return;
+        }
+        let alive = self.groups_of(executor).next();
+        if let Some(pid) = alive {
+            let job = self.process(pid).job.clone();
+            let text = format!("process {pid} lives, and its worker has been gone for a while");
+            self.fail(Invariant::GoneWithWorker, Some(&job), text);
         }
     }
 
@@ -341,7 +364,7 @@ impl World<'_> {
         (at.dead, at.closed) = (true, true);
         at.held.clear();
         self.checker.executor_died(executor);
-        for pid in self.groups_of(executor) {
+        for pid in self.groups_of(executor).collect::<Vec<_>>() {
             self.main_exit(pid, Exit::Signal(9));
             self.children_gone(pid);
         }
@@ -354,7 +377,7 @@ impl World<'_> {
         at.held.clear();
         self.say(None, || format!("executor {} is killed", executor.0));
         self.checker.executor_died(executor);
-        for pid in self.groups_of(executor) {
+        for pid in self.groups_of(executor).collect::<Vec<_>>() {
             self.checker.unguarded(pid);
         }
         self.tell(executor, Event::Gone { why: "it was killed by signal 9".to_owned() });
@@ -364,11 +387,14 @@ impl World<'_> {
     pub(super) fn pause_executor(&mut self, executor: ExecutorId, paused: bool) {
         let at = &mut self.executors[executor.0];
         at.paused = paused;
+        if !paused {
+            at.continued = Some(self.now);
+        }
         let held = std::mem::take(&mut at.held);
         self.say(None, || {
             format!("executor {} is {}", executor.0, if paused { "paused" } else { "continued" })
         });
-        for pid in self.groups_of(executor) {
+        for pid in self.groups_of(executor).collect::<Vec<_>>() {
             self.checker.unguarded(pid);
         }
         self.requeue(held);

@@ -97,7 +97,9 @@ impl World<'_> {
     /// Until when the fence may pass because of this.
     fn disturb(&mut self, what: &What, lasts: Duration) {
         let until = self.now + lasts + 2 * self.plan.session + Duration::from_secs(20);
-        let of = what.node();
+        self.checker.disturbed_until(until);
+        // A worker that ends keeps its session.
+        let of = what.node().filter(|_| !matches!(what, What::StopWorker { .. }));
         for (id, node) in &mut self.nodes {
             let about_all = matches!(what, What::TreeDown | What::NoSpace);
             if about_all || of == Some(*id) {

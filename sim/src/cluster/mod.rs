@@ -23,7 +23,7 @@ use model::keys::KeyPrefix;
 use model::run::{Revision, RunId, SessionId};
 use model::schedule::TimeZone;
 use store::memory::{LogState, TreeState};
-use store::{Follow, LogEntry, Session, TreeError};
+use store::{Follow, KeyValue, LogEntry, Session, TreeError};
 use worker::core::{AskId, Input, Order};
 use worker::executor::{Event as ExecutorEvent, RunKey};
 
@@ -80,6 +80,8 @@ enum Ev {
     Spawned(ExecutorId, RunKey),
     Fence(ExecutorId),
     PipeClosed(ExecutorId),
+    /// All processes of an executor whose worker has gone are gone.
+    MustBeGone(ExecutorId),
     /// Something that an executor notices about its process.
     Notice(ExecutorId, Notice),
     Deadline(u64),
@@ -150,6 +152,8 @@ struct World<'a> {
     workers: Vec<Worker>,
     executors: Vec<Executor>,
     processes: Vec<Process>,
+    /// The numbers of those that live.
+    living: BTreeSet<u64>,
     environment: Environment,
     /// The faults that last now.
     active: BTreeSet<usize>,
@@ -159,6 +163,8 @@ struct World<'a> {
     no_space: u32,
     checker: Checker,
     sessions: u64,
+    /// What refused transactions found of each job, where answers are forged.
+    former_answers: BTreeMap<JobName, Vec<KeyValue>>,
     faults: BTreeMap<String, u64>,
     events: u64,
     digest: u64,
@@ -169,6 +175,7 @@ struct World<'a> {
 impl<'a> World<'a> {
     fn new(plan: &'a Plan, sabotage: Option<Sabotage>, traced: bool) -> Self {
         let prefix = KeyPrefix::default();
+        let limited = plan.nodes.iter().any(|node| node.max_runs.is_some());
         Self {
             plan,
             sabotage,
@@ -181,13 +188,15 @@ impl<'a> World<'a> {
             workers: Vec::new(),
             executors: Vec::new(),
             processes: Vec::new(),
+            living: BTreeSet::new(),
             environment: Environment::new(plan),
             active: BTreeSet::new(),
             tree_down: 0,
             log_away: 0,
             no_space: 0,
-            checker: Checker::new(prefix, TimeZone::UTC),
+            checker: Checker::new(prefix, TimeZone::UTC, plan.epoch, limited),
             sessions: 0,
+            former_answers: BTreeMap::new(),
             faults: BTreeMap::new(),
             events: 0,
             digest: 0,
@@ -257,6 +266,7 @@ impl<'a> World<'a> {
             Ev::Spawned(executor, key) => self.spawned(executor, key),
             Ev::Fence(executor) => self.fence(executor),
             Ev::PipeClosed(executor) => self.pipe_closed(executor),
+            Ev::MustBeGone(executor) => self.must_be_gone(executor),
             Ev::Notice(executor, notice) => self.notice(executor, notice),
             Ev::Deadline(pid) => self.deadline(pid),
             Ev::KillTimer(pid) => self.kill_timer(pid),

@@ -11,6 +11,7 @@ use super::{Ev, World};
 use crate::check::{Asked, ExecutorId, Exit, WorkerId};
 use crate::plan::Profile;
 use crate::rng::Rng;
+use crate::sabotage::Sabotage;
 use crate::time::At;
 
 /// How long a process takes at most to be gone after SIGKILL, in milliseconds.
@@ -76,7 +77,6 @@ pub(super) struct Process {
     pub(super) job: JobName,
     pub(super) session: SessionId,
     pub(super) node: usize,
-    pub(super) exclusive: bool,
     pub(super) grace: Duration,
     pub(super) draw: Draw,
     /// How the own process ended.
@@ -95,7 +95,6 @@ impl Process {
     pub(super) fn new(
         (worker, executor, key): (WorkerId, ExecutorId, RunKey),
         (job, session, node): (JobName, SessionId, usize),
-        exclusive: bool,
         grace: Duration,
         draw: Draw,
     ) -> Self {
@@ -106,7 +105,6 @@ impl Process {
             job,
             session,
             node,
-            exclusive,
             grace,
             draw,
             exit: None,
@@ -137,6 +135,7 @@ impl World<'_> {
         let Draw { lasts, exit, writes, .. } = process.draw;
         self.processes.push(process);
         let pid = u64::try_from(self.processes.len()).unwrap_or(u64::MAX);
+        self.living.insert(pid);
         self.after(lasts, Ev::MainExit(pid, exit));
         if writes {
             self.after(lasts / 3, Ev::Write(pid));
@@ -146,16 +145,19 @@ impl World<'_> {
 
     /// The processes of a worker's executors that live.
     pub(super) fn processes_of(&self, worker: WorkerId) -> impl Iterator<Item = (u64, JobName)> {
-        let numbered = (1_u64..).zip(&self.processes);
-        let alive = numbered.filter(move |(_, process)| process.worker == worker && process.is_alive());
-        alive.map(|(pid, process)| (pid, process.job.clone())).collect::<Vec<_>>().into_iter()
+        let alive = self.living().filter(move |(_, process)| process.worker == worker);
+        alive.map(|(pid, process)| (pid, process.job.clone()))
     }
 
     /// Its groups that live, of one executor.
-    pub(super) fn groups_of(&self, executor: ExecutorId) -> Vec<u64> {
-        let numbered = (1_u64..).zip(&self.processes);
-        let of = numbered.filter(|(_, process)| process.executor == executor && process.is_alive());
-        of.map(|(pid, _)| pid).collect()
+    pub(super) fn groups_of(&self, executor: ExecutorId) -> impl Iterator<Item = u64> {
+        let of = self.living().filter(move |(_, process)| process.executor == executor);
+        of.map(|(pid, _)| pid)
+    }
+
+    fn living(&self) -> impl Iterator<Item = (u64, &Process)> {
+        let living = self.living.iter().map(|pid| (*pid, &self.processes[index(*pid)]));
+        living.filter(|(_, process)| process.is_alive())
     }
 
     pub(super) fn write(&mut self, pid: u64) {
@@ -209,10 +211,10 @@ impl World<'_> {
             process.tail = b"done\n".to_vec();
             self.checker.wrote(pid, b"done\n");
         }
-        self.checker.exited(pid, exit);
+        self.checker.exited(self.now, pid, exit);
         self.say(Some(&job), || format!("process {pid} ends as {exit:?}"));
         if !alive {
-            self.checker.gone(self.now, pid);
+            self.group_gone(pid);
         }
         self.mix(pid);
         self.notice(executor, Notice::Exited(pid));
@@ -227,26 +229,31 @@ impl World<'_> {
         process.children = false;
         let (executor, alive) = (process.executor, process.is_alive());
         if !alive {
-            self.checker.gone(self.now, pid);
+            self.group_gone(pid);
             self.notice(executor, Notice::GroupGone(pid));
         }
+    }
+
+    fn group_gone(&mut self, pid: u64) {
+        self.living.remove(&pid);
+        self.checker.gone(self.now, pid);
     }
 
     /// An executor asks a run to end. The first request gives the reason, the shortest one the grace.
     pub(super) fn stop_process(&mut self, pid: u64, reason: StopReason, grace: Duration) {
         let process = self.process(pid);
-        if !process.noticed && process.reason.is_none() {
-            process.reason = Some(reason);
+        let why = match reason {
+            StopReason::Killed => Asked::Kill,
+            StopReason::Deadline => Asked::Deadline,
+            StopReason::Fence => Asked::Fence,
+            StopReason::Shutdown => Asked::Shutdown,
+        };
+        if process.noticed {
+            self.checker.asked_late(pid, why);
+        } else {
+            process.reason.get_or_insert(reason);
             let job = process.job.clone();
-            self.checker.asked(
-                pid,
-                match reason {
-                    StopReason::Killed => Asked::Kill,
-                    StopReason::Deadline => Asked::Deadline,
-                    StopReason::Fence => Asked::Fence,
-                    StopReason::Shutdown => Asked::Shutdown,
-                },
-            );
+            self.checker.asked(pid, why);
             self.say(Some(&job), || format!("process {pid} is asked to end: {reason:?}, grace {grace:?}"));
         }
         self.ask_to_end(pid, grace);
@@ -255,7 +262,12 @@ impl World<'_> {
     fn ask_to_end(&mut self, pid: u64, grace: Duration) {
         let now = self.now;
         let process = self.process(pid);
-        let kill_at = now + process.grace.min(grace);
+        let mut wait = process.grace.min(grace);
+        if self.sabotage == Some(Sabotage::GraceCut) {
+            wait /= 2;
+        }
+        let process = self.process(pid);
+        let kill_at = now + wait;
         let first = process.stopping == Stopping::No;
         process.stopping = match process.stopping {
             Stopping::No => Stopping::Asked(kill_at),
@@ -264,6 +276,7 @@ impl World<'_> {
         };
         self.queue.put(kill_at, Ev::KillTimer(pid));
         if first {
+            self.checker.terminated(now, pid);
             self.terminate(pid);
         }
     }
@@ -281,6 +294,7 @@ impl World<'_> {
             && at <= now
             && process.is_alive()
         {
+            self.checker.grace_over(now, pid);
             self.kill(pid);
         }
     }
@@ -308,9 +322,7 @@ impl World<'_> {
 
     /// Kills every process on a node that carries a session in its environment.
     pub(super) fn sweep(&mut self, node: usize, session: &SessionId) {
-        let numbered = (1_u64..).zip(&self.processes);
-        let of = numbered
-            .filter(|(_, process)| process.node == node && process.session == *session && process.is_alive());
+        let of = self.living().filter(|(_, process)| process.node == node && process.session == *session);
         for pid in of.map(|(pid, _)| pid).collect::<Vec<_>>() {
             self.kill(pid);
         }

@@ -17,6 +17,7 @@ use super::tree::Request;
 use super::watch::Watch;
 use super::{Ev, World};
 use crate::check::{ExecutorId, Invariant, WorkerId};
+use crate::sabotage::Sabotage;
 use crate::time::At;
 
 /// How long a worker waits before it asks again for its first session.
@@ -25,6 +26,12 @@ const FIRST_AGAIN: Duration = Duration::from_secs(1);
 /// How long after its longest grace a worker that was asked to end may be there: it waits ten seconds for the stores and
 /// five for the end of its session, and a request may be under way before that.
 const ENDS_WITHIN: Duration = Duration::from_secs(30);
+
+/// As [`ENDS_WITHIN`], for a worker that was stopped by SIGSTOP meanwhile: with the longest grace of a plan.
+const LONGEST_END: Duration = Duration::from_secs(60);
+
+/// How long after its worker a process may live.
+const GONE_WITHIN: Duration = Duration::from_millis(100);
 
 /// So many inputs at one instant are no coincidence.
 const MOST_AT_ONCE: u32 = 20_000;
@@ -58,8 +65,8 @@ pub(super) struct Worker {
     /// When the last order and the last event go through the pipe; none overtakes another.
     pub(super) last_order: At,
     pub(super) last_event: At,
-    /// It was asked to end, with this grace.
-    stopped: Option<Duration>,
+    /// It was asked to end, and has to have ended by then.
+    must_end: Option<At>,
     /// How often it was called at this instant.
     calls: (At, u32),
 }
@@ -97,7 +104,7 @@ impl World<'_> {
             first: None,
             last_order: At(0),
             last_event: At(0),
-            stopped: None,
+            must_end: None,
             calls: (At(0), 0),
         });
         self.say(None, || format!("worker {} starts on node {node}", id.0));
@@ -356,13 +363,16 @@ impl World<'_> {
         if at.stage != Stage::Working {
             return;
         }
-        if at.stopped.is_none() {
+        if at.must_end.is_none() {
             let jobs = self.plan.jobs.iter().map(|job| Duration::from_secs(u64::from(job.grace)));
             let longest = jobs.max().unwrap_or_default().min(grace);
+            at.must_end = Some(self.now + longest + ENDS_WITHIN);
             self.after(longest + ENDS_WITHIN, Ev::MustHaveEnded(worker));
         }
-        let at = &mut self.workers[worker.0];
-        at.stopped = Some(grace.min(at.stopped.unwrap_or(grace)));
+        self.checker.stopped(worker, grace);
+        if self.sabotage == Some(Sabotage::StopUnheard) {
+            return;
+        }
         self.say(None, || format!("worker {} is asked to end, grace {grace:?}", worker.0));
         self.input(worker, Input::Stop { grace });
     }
@@ -372,7 +382,11 @@ impl World<'_> {
     }
 
     pub(super) fn must_have_ended(&mut self, worker: WorkerId) {
-        if self.workers[worker.0].is_alive() {
+        let at = &self.workers[worker.0];
+        if at.paused || at.must_end.is_some_and(|until| self.now < until) {
+            return self.after(Duration::from_secs(1), Ev::MustHaveEnded(worker));
+        }
+        if at.is_alive() {
             let text = format!("worker {} was asked to end and is still there", worker.0);
             self.fail(Invariant::WorkersEnd, None, text);
         }
@@ -420,6 +434,7 @@ impl World<'_> {
         if let Some(executor) = executor {
             let wait = self.draw(node, 0..=15);
             self.after(wait, Ev::PipeClosed(executor));
+            self.after(wait + GONE_WITHIN, Ev::MustBeGone(executor));
         }
         // The supervisor starts another one, unless a fault says when.
         self.after(Duration::from_millis(500), Ev::StartWorker(node));
@@ -432,6 +447,8 @@ impl World<'_> {
             return;
         }
         at.paused = paused;
+        // What it was to do by then begins anew.
+        at.must_end = at.must_end.map(|until| until.max(self.now + LONGEST_END));
         let held = std::mem::take(&mut at.held);
         self.say(None, || format!("worker {} is {}", worker.0, if paused { "paused" } else { "continued" }));
         self.requeue(held);

@@ -6,12 +6,13 @@ use model::JobName;
 use model::keys::{Folder, Key};
 use model::run::SessionId;
 use model::values::WorkerInfo;
-use store::{Op, Session, TreeError, Txn};
+use store::{Op, Session, TreeError, Txn, TxnReply};
 use worker::core::{AskId, Input};
 
 use super::link::Way;
 use super::{Ev, World};
 use crate::check::{By, WorkerId};
+use crate::sabotage::Sabotage;
 
 /// How often the leader looks for leases that are over.
 const LEASES_EVERY: Duration = Duration::from_millis(500);
@@ -77,7 +78,10 @@ impl World<'_> {
                     Some(sabotage) => sabotage.of_txn(*txn),
                     None => *txn,
                 };
-                let done = self.tree.commit(now, &txn).map_err(TreeError::from);
+                let mut done = self.tree.commit(now, &txn).map_err(TreeError::from);
+                if let (Some(Sabotage::Forged), Ok(reply), Some(job)) = (self.sabotage, &mut done, about(&txn)) {
+                    self.forge(reply, job);
+                }
                 self.say_txn(worker, &txn, done.as_ref().map(|reply| reply.succeeded).ok());
                 self.observe(By::Worker(worker));
                 if done.as_ref().is_ok_and(|reply| reply.succeeded) {
@@ -110,6 +114,16 @@ impl World<'_> {
         };
         if let Some(reply) = reply {
             self.after(reply, answer);
+        }
+    }
+
+    /// Puts what was found before into the answer, under the present revision.
+    fn forge(&mut self, reply: &mut TxnReply, job: JobName) {
+        if !reply.succeeded && !reply.found.is_empty() {
+            let found = reply.found.clone();
+            if let Some(former) = self.former_answers.insert(job, found) {
+                reply.found = former;
+            }
         }
     }
 

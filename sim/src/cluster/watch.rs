@@ -9,6 +9,7 @@ use worker::core::AT_ONCE;
 
 use super::{Ev, World};
 use crate::check::WorkerId;
+use crate::sabotage::Sabotage;
 use crate::time::At;
 
 /// How often a follower is told that it is current.
@@ -125,7 +126,9 @@ impl World<'_> {
         let watch = &mut self.workers[worker.0].watch;
         watch.follows = false;
         let number = watch.number;
-        self.after(Duration::from_millis(2), Ev::List(worker, number));
+        if self.sabotage != Some(Sabotage::NeverListedAgain) {
+            self.after(Duration::from_millis(2), Ev::List(worker, number));
+        }
     }
 
     pub(super) fn progress(&mut self, worker: WorkerId, number: u64) {

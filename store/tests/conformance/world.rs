@@ -148,7 +148,7 @@ pub(crate) async fn finish<S: Tree>(store: &S, job: &JobName, claimed: &Claimed,
 /// Declares a run lost on the present status; says whether that decided anything.
 pub(crate) async fn lose<S: Tree>(store: &S, job: &JobName, claimed: &Claimed, session: &Session) -> bool {
     let run = (&claimed.run, &claimed.active);
-    let (active, txn) = protocol::lose(job, run, claimed.token, session);
+    let (active, txn) = protocol::lose(job, run, claimed.token, session, "its worker died".to_owned());
     let reply = commit(store, txn).await;
     let declared = Claimed { run: claimed.run.clone(), token: reply.revision, active };
     reply.succeeded && finish(store, job, &declared, Outcome::Lost).await

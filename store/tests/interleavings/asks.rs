@@ -17,7 +17,7 @@ pub(crate) enum Kind {
     Retry,
     Pass,
     SkipWaiting,
-    EndWaiting,
+    KillWaiting,
     Collect,
     GiveBack,
     Lose,
@@ -33,7 +33,7 @@ impl Kind {
 
     /// Whether only a worker that lives may do it.
     pub(crate) fn needs_session(self) -> bool {
-        self.decides() || matches!(self, Self::EndWaiting | Self::Lose | Self::Readopt)
+        self.decides() || matches!(self, Self::KillWaiting | Self::Lose | Self::Readopt)
     }
 }
 
@@ -43,6 +43,8 @@ pub(crate) struct Ask {
     pub(crate) kind: Kind,
     /// What the worker knew of the job.
     pub(crate) known: Known,
+    /// Whether the job was suspended then.
+    pub(crate) suspended: bool,
     pub(crate) session: Rc<Session>,
     /// The run that it is about.
     pub(crate) run: Option<RunId>,
@@ -72,6 +74,7 @@ impl Ask {
         Self {
             kind,
             known: view.known(),
+            suspended: view.job.value.is_some_and(|job| job.suspended),
             session: Rc::clone(session),
             run: None,
             active: None,
@@ -195,8 +198,17 @@ impl Asker<'_> {
     }
 
     pub(crate) fn lose(&self, run: &RunId, active: &ActiveRun, token: Revision) -> Ask {
-        let (lost, txn) = protocol::lose(&self.lab.name, (run, active), token, self.session);
+        let message = "its worker ended".to_owned();
+        let (lost, txn) = protocol::lose(&self.lab.name, (run, active), token, self.session, message);
         self.ask(Kind::Lose, txn).about(run, lost, token)
+    }
+
+    /// Declares a run that waits killed.
+    pub(crate) fn kill_waiting(&self, run: &RunId, active: &ActiveRun, token: Revision) -> Ask {
+        let message = "it was killed while it waited".to_owned();
+        let run_seen = (run, active);
+        let (killed, txn) = protocol::kill_waiting(&self.lab.name, run_seen, token, self.session, message);
+        self.ask(Kind::KillWaiting, txn).about(run, killed, token)
     }
 
     pub(crate) fn readopt(&self, run: &RunId, active: &ActiveRun, token: Revision) -> Ask {
@@ -213,40 +225,20 @@ impl Asker<'_> {
         outcome: Outcome,
         held: bool,
     ) -> Ask {
-        self.end(Kind::Finish, run, active, token, outcome, held)
-    }
-
-    /// Ends a run that waits.
-    pub(crate) fn end_waiting(&self, run: &RunId, active: &ActiveRun, token: Revision) -> Ask {
-        self.end(Kind::EndWaiting, run, active, token, Outcome::Killed, false)
+        let end = RecentRun { run: run.clone(), slot: active.slot, outcome, ended: UnixMillis(0) };
+        let mut status = self.status();
+        status.add_skipped(&active.skipped);
+        status.add_run(end.clone());
+        let seen = self.view.known().status;
+        let txn = protocol::finish(&self.lab.name, run, token, seen, &status);
+        let ask = self.ask(Kind::Finish, txn).about(run, active.clone(), token);
+        Ask { status: Some(Rc::new(status)), end: Some(end), held, ..ask }
     }
 
     /// The same end once more, on what is known now.
     pub(crate) fn again(&self, ask: &Ask, token: Revision) -> Ask {
         let outcome = ask.end.as_ref().expect("it counts an end").outcome;
-        let again = self.end(ask.kind, ask.run(), &ask.active(), token, outcome, ask.held);
+        let again = self.finish(ask.run(), &ask.active(), token, outcome, ask.held);
         Ask { unsure: ask.unsure, ..again }
-    }
-
-    fn end(
-        &self,
-        kind: Kind,
-        run: &RunId,
-        active: &ActiveRun,
-        token: Revision,
-        outcome: Outcome,
-        held: bool,
-    ) -> Ask {
-        let end = RecentRun { run: run.clone(), slot: active.slot, outcome, ended: UnixMillis(0) };
-        let mut status = self.status();
-        status.add_skipped(&active.skipped);
-        status.add_run(end.clone());
-        let (name, seen) = (&self.lab.name, self.view.known().status);
-        let txn = match kind {
-            Kind::EndWaiting => protocol::end_waiting(name, run, token, self.session, seen, &status),
-            _ => protocol::finish(name, run, token, seen, &status),
-        };
-        let ask = self.ask(kind, txn).about(run, active.clone(), token);
-        Ask { status: Some(Rc::new(status)), end: Some(end), held, ..ask }
     }
 }

@@ -35,8 +35,8 @@ pub(crate) enum Sabotage {
     PassWithoutStatus,
     /// The skip of a waiting run does not compare its token.
     SkipWithoutToken,
-    /// The end of a waiting run does not compare its token.
-    EndWaitingWithoutToken,
+    /// A waiting run is declared killed without a comparison of its token.
+    KillWaitingWithoutToken,
     /// The end of a run does not compare its token.
     FinishWithoutToken,
     /// The end of a run does not compare the status that it counts in.
@@ -53,6 +53,8 @@ pub(crate) enum Sabotage {
     LoseWithoutSession,
     /// A run is declared lost before its processes must have ended.
     LoseBeforeFence,
+    /// A lost run is recorded and counted without being declared lost first.
+    LostBeforeDeclared,
     /// A run is moved to a later session without a comparison of its token.
     ReadoptWithoutToken,
     /// What a deleted job left is removed without a look at whether there is a job again.
@@ -85,7 +87,7 @@ impl Sabotage {
             }
             (Self::RetryWithoutToken, Kind::Retry)
             | (Self::SkipWithoutToken, Kind::SkipWaiting)
-            | (Self::EndWaitingWithoutToken, Kind::EndWaiting)
+            | (Self::KillWaitingWithoutToken, Kind::KillWaiting)
             | (Self::FinishWithoutToken, Kind::Finish)
             | (Self::GiveBackWithoutToken, Kind::GiveBack)
             | (Self::LoseWithoutToken, Kind::Lose)
@@ -111,12 +113,12 @@ impl Sabotage {
 
 /// Deletes the run and puts the cursor before its slot.
 fn by_cursor(lab: &Lab, view: &View, mut txn: Txn) -> Txn {
-    let Some(Compare::Modified(key @ Key::Run(_, run), _)) = txn.when.first().cloned() else {
+    let Some(Compare::Modified(Key::Run(name, run), _)) = txn.when.first().cloned() else {
         unreachable!("a give-back compares its token");
     };
     let before = slot(lab.run(&run).1.saturating_sub(1));
     txn.then.retain(|op| !matches!(op, Op::Put(..)));
-    txn.then.push(Op::Delete(key));
+    txn.then.push(Op::Delete(Key::Run(name, run)));
     if let Some(cursor) = &view.cursor.value
         && number(before) < number(cursor.slot)
     {

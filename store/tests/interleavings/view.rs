@@ -99,6 +99,20 @@ impl View {
             && self.present_runs().eq(other.present_runs())
     }
 
+    /// The revisions as of which everything is known.
+    pub(crate) fn revisions(&self) -> impl Iterator<Item = Revision> {
+        let keys = [
+            self.job.revision,
+            self.cursor.revision,
+            self.status.revision,
+            self.lock.revision,
+            self.kill.revision,
+            self.complete,
+            self.followed,
+        ];
+        keys.into_iter().chain(self.runs.values().map(|run| run.token))
+    }
+
     /// The run records that exist.
     pub(crate) fn present_runs(&self) -> impl Iterator<Item = (&RunId, &SeenRun)> {
         self.runs.iter().filter(|(_, run)| run.active.is_some())
@@ -180,7 +194,8 @@ impl View {
             self.kill.set(revision, None);
         }
         found.iter().for_each(|fact| self.put(fact));
-        let listed = |id: &RunId| found.iter().any(|fact| matches!(&fact.body, Body::Run(run, _) if run == id));
+        let listed =
+            |id: &RunId| found.iter().any(|fact| matches!(&fact.body, Body::Run(run, _) if run == id));
         self.runs.retain(|id, run| run.token > revision || listed(id));
         self.complete = self.complete.max(revision);
         self.forget_gone();
@@ -210,13 +225,7 @@ impl View {
         }
     }
 
-    pub(crate) fn put_run(
-        &mut self,
-        id: &RunId,
-        created: Revision,
-        token: Revision,
-        active: Rc<ActiveRun>,
-    ) {
+    pub(crate) fn put_run(&mut self, id: &RunId, created: Revision, token: Revision, active: Rc<ActiveRun>) {
         // A record as old as what is known completely, and not known, was deleted since.
         let known = self.runs.get(id).map_or(self.complete, |run| run.token);
         if token > known {

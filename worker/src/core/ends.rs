@@ -6,13 +6,12 @@
 
 use std::sync::Arc;
 
-use model::JobName;
 use model::job::History;
 use model::keys::Key;
 use model::record::{RunRecord, SkipRecord};
 use model::run::{Revision, Skipped};
 use model::values::{ActiveRun, JobStatus, RecentRun};
-use store::{LogEntry, LogError, TreeError, Txn, TxnReply, protocol};
+use store::{LogEntry, LogError, TreeError, TxnReply, protocol};
 
 use super::runs::Stage;
 use super::transactions::Ask;
@@ -24,15 +23,6 @@ use crate::executor::RunKey;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct EndId(u64);
 
-/// Who records an end.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum By {
-    /// The process that holds the run, or somebody who found the record that it left, or who declared it lost.
-    Holder,
-    /// The worker whose turn it is with a run that waits.
-    Runner,
-}
-
 /// A run that has ended and that is still in the tree.
 #[derive(Clone, Debug)]
 pub(super) struct End {
@@ -41,14 +31,12 @@ pub(super) struct End {
     /// The stretches that its claim passed over.
     pub(super) skipped: Vec<Skipped>,
     pub(super) token: Revision,
-    pub(super) by: By,
     /// The run, where this process holds it.
     pub(super) key: Option<RunKey>,
     /// The record is in the log.
     recorded: bool,
-    /// The status that the transaction under way puts, and the revision of the one that it was made from.
+    /// The status that the transaction under way puts.
     status: Option<Box<JobStatus>>,
-    status_seen: Revision,
     /// A transaction whose reply was lost may have been done.
     unsure: bool,
 }
@@ -59,22 +47,10 @@ impl End {
         keep: History,
         skipped: Vec<Skipped>,
         token: Revision,
-        by: By,
         key: Option<RunKey>,
     ) -> Self {
         let record = Arc::new(record);
-        Self {
-            record,
-            keep,
-            skipped,
-            token,
-            by,
-            key,
-            recorded: false,
-            status: None,
-            status_seen: Revision::NONE,
-            unsure: false,
-        }
+        Self { record, keep, skipped, token, key, recorded: false, status: None, unsure: false }
     }
 
     fn skips(&self) -> impl Iterator<Item = SkipRecord> {
@@ -122,7 +98,7 @@ impl Core {
         let Some(run) = self.runs.get_mut(key) else { return };
         run.stage = Stage::Ending;
         let (keep, skipped, token) = (run.job.history, run.active.skipped.clone(), run.token);
-        self.record_end(End::new(record, keep, skipped, token, By::Holder, Some(key)));
+        self.record_end(End::new(record, keep, skipped, token, Some(key)));
     }
 
     /// Begins to record an end. Of a run that this process does not hold, nothing else is decided about the job meanwhile.
@@ -149,19 +125,11 @@ impl Core {
         let entry = self.view.entry(&name);
         let status = end.counted(entry.status.value.as_deref());
         let seen = entry.known().status;
-        let txn = self.end_txn(end, &name, seen, &status);
+        let txn = protocol::finish(&name, &end.record.run, end.token, seen, &status);
         if let Some(end) = self.ends.get_mut(&id) {
-            (end.status, end.status_seen) = (Some(status), seen);
+            end.status = Some(status);
         }
         self.commit(Ask::Finish(id), txn);
-    }
-
-    fn end_txn(&self, end: &End, name: &JobName, seen: Revision, status: &JobStatus) -> Txn {
-        let (run, session) = (&end.record.run, self.sessions.present());
-        match end.by {
-            By::Holder => protocol::finish(name, run, end.token, seen, status),
-            By::Runner => protocol::end_waiting(name, run, end.token, session, seen, status),
-        }
     }
 
     pub(super) fn appended_end(&mut self, id: EndId, reply: Result<(), LogError>) {
@@ -190,7 +158,7 @@ impl Core {
             Ok(reply) => self.finish_refused(id, &reply),
             Err(why) => {
                 end.unsure = true;
-                let release = matches!(why, TreeError::NoSpace(_)) && matches!(end.by, By::Holder);
+                let release = matches!(why, TreeError::NoSpace(_));
                 let (name, run, token) = (end.record.job.clone(), end.record.run.clone(), end.token);
                 self.trouble_with(&why);
                 if release {
@@ -236,18 +204,10 @@ impl Core {
         let Some(end) = self.ends.get_mut(&id) else { return };
         let mine = |active: &ActiveRun| self.sessions.is_mine(&active.session) && active.is_held();
         match present {
-            Some((token, _)) if token == end.token => {
-                if status == end.status_seen {
-                    // Our own session has ended.
-                    self.ended(id, Counted::Elsewhere, None, reply.revision);
-                } else {
-                    self.go_on_with_end(id);
-                }
-            }
+            // The status had moved.
+            Some((token, _)) if token == end.token => self.go_on_with_end(id),
             // Our own request to move it to a later session had been done.
-            Some((token, Some(active)))
-                if matches!(end.by, By::Holder) && end.key.is_some() && mine(&active) =>
-            {
+            Some((token, Some(active))) if end.key.is_some() && mine(&active) => {
                 end.token = token;
                 self.go_on_with_end(id);
             }

@@ -10,9 +10,9 @@ use model::run::{Revision, RunId, SkipReason, Skipped, Slot};
 use model::values::{ActiveRun, MOST_PENDING};
 use model::{Job, JobName, UnixMillis};
 use store::protocol::{self, Known};
-use store::{LogError, TreeError, TxnReply};
+use store::{LogError, TreeError, Txn, TxnReply};
 
-use super::ends::{By, End};
+use super::ends::End;
 use super::transactions::Ask;
 use super::view::{Entry, Holder, KnownRun};
 use super::{AT_ONCE, Act, CLAIM_LEAD, Core, Level, MOST_ASKED, RETRY_AFTER, runs};
@@ -176,11 +176,11 @@ impl Core {
                 self.look_at(name, at);
                 self.view.forget_if_gone(name);
             }
-            (Step::EndWaiting { run, token, active, why }, job) => {
-                let command = job.as_ref().map(|job| job.command.display()).unwrap_or_default();
-                let record = runs::killed_waiting(name, command, &run, &active, self.now.wall, why);
-                let keep = job.map(|job| job.history).unwrap_or_default();
-                self.record_end(End::new(record, keep, active.skipped, token, By::Runner, None));
+            (Step::EndWaiting { run, token, active, why }, _) => {
+                let message = format!("{why} before the command started");
+                let session = self.sessions.present();
+                let declared = protocol::kill_waiting(name, (&run, &active), token, session, message);
+                self.declare(name, run, declared);
             }
             (Step::Collect, _) => {
                 self.view.entry(name).deciding = true;
@@ -265,7 +265,7 @@ impl Core {
                     let session = &active.session;
                     !self.sessions.is_mine(session) && !self.view.peers.contains(session)
                 };
-                active.lost || (active.waiting.is_none() && gone())
+                active.ended.is_some() || (active.is_held() && gone())
             })
         };
         let orphans: Vec<KnownRun> = entry.runs().filter(is_orphan).cloned().collect();
@@ -276,13 +276,13 @@ impl Core {
         let mut under_way = false;
         for KnownRun { run, token, state, .. } in orphans {
             let super::view::RunState::Active(active) = state else { continue };
-            if !active.lost && !self.has_followed(token) {
+            if active.ended.is_none() && !self.has_followed(token) {
                 // Its worker may have registered after what is known of the workers.
                 self.look_after(name, RETRY_AFTER);
                 continue;
             }
             let here = active.node == self.config.node;
-            let left = if active.lost {
+            let left = if active.ended.is_some() {
                 Duration::ZERO
             } else {
                 let absent = self.orphans.absence(&active.session, self.now.boot);
@@ -295,7 +295,7 @@ impl Core {
                 continue;
             }
             let dead = left.is_zero();
-            if dead && here && !active.lost {
+            if dead && here && active.ended.is_none() {
                 let (swept, sweep) = self.orphans.is_swept(&active.session, name);
                 if sweep {
                     self.act(Act::Sweep(active.session.clone()));
@@ -333,42 +333,42 @@ impl Core {
         let Some(entry) = self.view.get(name) else { return };
         let Some(known) = entry.run(run).filter(|known| known.token == token) else { return };
         let Some(active) = known.active().cloned() else { return };
-        match found {
-            Some(record) => self.record_orphan(name, record, token, &active),
-            None if active.lost => {
-                let record = self.lost_record(name, run, &active);
-                self.record_orphan(name, record, token, &active);
-            }
-            None if dead => {
+        match (found, active.ended.is_some()) {
+            (Some(record), _) => self.record_orphan(name, record, token, &active),
+            (None, true) => self.record_declared(name, run, token, &active),
+            (None, false) if dead => {
+                let message = runs::lost_message(&active.session);
                 let session = self.sessions.present();
-                let (lost, txn) = protocol::lose(name, (run, &active), token, session);
-                self.view.entry(name).deciding = true;
-                let ask = Ask::Lose { name: name.clone(), run: run.clone(), lost: Box::new(lost) };
-                self.commit(ask, txn);
+                let declared = protocol::lose(name, (run, &active), token, session, message);
+                self.declare(name, run.clone(), declared);
             }
-            None => {}
+            (None, false) => {}
         }
     }
 
-    /// A run of a dead session was declared lost: now its record can be written.
-    pub(super) fn declared_lost(
+    /// Decides in the tree how a run ended that nobody executes, before that is recorded.
+    fn declare(&mut self, name: &JobName, run: RunId, (ended, txn): (ActiveRun, Txn)) {
+        self.view.entry(name).deciding = true;
+        self.commit(Ask::Declare { name: name.clone(), run, ended: Box::new(ended) }, txn);
+    }
+
+    pub(super) fn declared(
         &mut self,
         name: &JobName,
         run: &RunId,
-        lost: ActiveRun,
+        ended: ActiveRun,
         reply: Result<TxnReply, TreeError>,
     ) {
         match reply {
             Ok(reply) if reply.succeeded => {
                 self.over_trouble();
-                if let Some(created) =
-                    self.view.get(name).and_then(|entry| entry.run(run)).map(|known| known.created)
-                {
-                    self.view.put_run(name, run, created, reply.revision, lost.clone());
+                let token = reply.revision;
+                let created = self.view.get(name).and_then(|entry| entry.run(run)).map(|known| known.created);
+                if let Some(created) = created {
+                    self.view.put_run(name, run, created, token, ended.clone());
                 }
                 self.settled(name);
-                let record = self.lost_record(name, run, &lost);
-                self.record_orphan(name, record, reply.revision, &lost);
+                self.record_declared(name, run, token, &ended);
             }
             Ok(reply) => {
                 for pair in &reply.found {
@@ -388,16 +388,19 @@ impl Core {
         }
     }
 
-    fn lost_record(&self, name: &JobName, run: &RunId, active: &ActiveRun) -> RunRecord {
+    fn record_declared(&mut self, name: &JobName, run: &RunId, token: Revision, active: &ActiveRun) {
+        let Some(end) = active.ended.clone() else { return };
         let job = self.view.get(name).and_then(Entry::job);
+        // What the job says now is the best that is known.
         let command = job.map(|job| job.command.display()).unwrap_or_default();
-        runs::lost(name, command, run, active, self.now.wall)
+        let record = runs::outline(name, command, run, active, self.now.wall, end.outcome, end.message);
+        self.record_orphan(name, record, token, active);
     }
 
     fn record_orphan(&mut self, name: &JobName, record: RunRecord, token: Revision, active: &ActiveRun) {
         let job = self.view.get(name).and_then(Entry::job);
         let keep = job.map(|job| job.history).unwrap_or_default();
-        self.record_end(End::new(record, keep, active.skipped.clone(), token, By::Holder, None));
+        self.record_end(End::new(record, keep, active.skipped.clone(), token, None));
     }
 }
 
@@ -430,13 +433,13 @@ fn step(now: UnixMillis, entry: &Entry) -> Step {
 }
 
 fn end_waiting(known: &KnownRun, why: &'static str) -> Option<Step> {
-    let active = known.active().filter(|active| active.waiting.is_some())?;
+    let active = known.active().filter(|active| active.is_waiting())?;
     let (run, token) = (known.run.clone(), known.token);
     Some(Step::EndWaiting { run, token, active: Box::new(active.clone()), why })
 }
 
 fn step_of_waiting(now: UnixMillis, entry: &Entry, known: &KnownRun) -> Option<Step> {
-    let active = known.active().filter(|active| active.waiting.is_some())?;
+    let active = known.active().filter(|active| active.is_waiting())?;
     if active.job != entry.created() && active.job != Revision::NONE {
         return end_waiting(known, "killed because the job was deleted");
     }

@@ -175,7 +175,7 @@ impl Run {
 }
 
 /// The record of a run of which nothing is known but what the tree says.
-fn outline(
+pub(super) fn outline(
     job: &JobName,
     command: String,
     run: &RunId,
@@ -203,32 +203,7 @@ fn outline(
     }
 }
 
-/// The record of a run of a dead session, of which nobody knows how it ended. `command` is what the job says now, the
-/// best that is known.
-pub(super) fn lost(
-    job: &JobName,
-    command: String,
-    run: &RunId,
-    active: &ActiveRun,
-    now: UnixMillis,
-) -> RunRecord {
-    let message = lost_message(&active.session);
-    outline(job, command, run, active, now, Outcome::Lost, message)
-}
-
-/// The record of a waiting run that was killed before anybody took it.
-pub(super) fn killed_waiting(
-    job: &JobName,
-    command: String,
-    run: &RunId,
-    active: &ActiveRun,
-    now: UnixMillis,
-    why: &str,
-) -> RunRecord {
-    let message = format!("{why} before the command started");
-    outline(job, command, run, active, now, Outcome::Killed, message)
-}
-
-fn lost_message(session: &SessionId) -> String {
+/// The sentence for the record of a run of a dead session, of which nobody knows how it ended.
+pub(super) fn lost_message(session: &SessionId) -> String {
     format!("the worker ({session}) ended while the command ran; how far it came is not known")
 }

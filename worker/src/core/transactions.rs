@@ -31,8 +31,8 @@ pub(super) enum Ask {
     Collect { name: JobName },
     /// To give a claim back.
     GiveBack { name: JobName, run: RunId, token: Revision },
-    /// To declare the run of a dead session lost.
-    Lose { name: JobName, run: RunId, lost: Box<ActiveRun> },
+    /// To declare how a run ended that nobody executes.
+    Declare { name: JobName, run: RunId, ended: Box<ActiveRun> },
     /// To move a run to the present session.
     Readopt { key: RunKey, active: ActiveRun },
     /// To tell the others about this worker.

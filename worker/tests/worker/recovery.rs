@@ -25,7 +25,7 @@ async fn orphan(world: &World) -> (RunId, ActiveRun) {
         skipped: Vec::new(),
         job: definition,
         waiting: None,
-        lost: false,
+        ended: None,
     };
     let run = RunId::of_slot(&name("a"), definition, slot);
     world.put(Key::Run(name("a"), run.clone()), serde_json::to_vec(&active).unwrap()).await;

@@ -1,0 +1,298 @@
+//! Scenes: small plans made by hand, each with the rare constellation in which one rule matters. What is drawn in them
+//! depends on the seed.
+
+use std::time::Duration;
+
+use model::{JobName, UnixMillis};
+use sim::plan::{Ambush, Edit, Fault, Form, JobPlan, Missed, NodePlan, Plan, Profile, Size, What};
+use sim::rng::Rng;
+use sim::time::At;
+
+/// A plan of the seed as it is, with 2 nodes and 6 jobs.
+pub fn any(seed: u64) -> Plan {
+    Plan::make(seed, Size { lasts: minutes(10), nodes: Some(2), jobs: Some(6), ..Size::default() })
+}
+
+/// Long runs on nodes that are cut off from the tree.
+pub fn cut_off(seed: u64) -> Plan {
+    let mut scene = Scene::new(seed, 2, 10);
+    scene.jobs(6, |job, _| job.schedule = "*/5 * * * * *".to_owned());
+    scene.each_job(|job| job.profile = stubborn(20_000, 60_000));
+    for minute in 0..5 {
+        scene.at(minute * 60 + 20, 25_000, What::CutOff { node: 0 });
+    }
+    scene.plan
+}
+
+/// A log that is away while workers are killed.
+pub fn killed_without_a_log(seed: u64) -> Plan {
+    let mut scene = Scene::new(seed, 1, 10);
+    scene.jobs(4, |_, _| {});
+    scene.at(20, 60_000, What::LogAway { node: None });
+    scene.at(60, 2000, What::KillWorker { node: 0 });
+    scene.plan
+}
+
+/// A skipped stretch every few seconds, while the log is away.
+pub fn skips_without_a_log(seed: u64) -> Plan {
+    let mut scene = Scene::new(seed, 1, 10);
+    scene.jobs(4, |job, _| job.schedule = "* * * * * *".to_owned());
+    scene.each_job(|job| job.profile = brief(2000, 4000));
+    scene.at(20, 60_000, What::LogAway { node: None });
+    scene.at(30, 10_000, What::DiskFull { node: 0 });
+    scene.plan
+}
+
+/// Claims that arrive after their worker's lease has ended.
+pub fn claims_of_the_dead(seed: u64) -> Plan {
+    let mut scene = Scene::new(seed, 1, 10);
+    scene.jobs(8, |job, _| (job.form, job.schedule) = (Form::Reserved, "*/3 * * * * *".to_owned()));
+    for round in 0..4 {
+        let at = 20 + round * 70;
+        scene.at(at, 15_000, What::Late { node: 0, percent: 100, up_to: 15_000 });
+        scene.at(at + 4, 30_000, What::KillWorker { node: 0 });
+    }
+    scene.plan
+}
+
+/// Edits while claims are under way.
+pub fn edits(seed: u64) -> Plan {
+    let mut scene = Scene::new(seed, 1, 8);
+    scene.jobs(6, |job, _| job.schedule = "* * * * * *".to_owned());
+    scene.at(5, 55_000, What::Slow { node: 0, up_to: 2000 });
+    for second in 8..60 {
+        let job = scene.rng.index(6);
+        scene.at(second, 0, What::Edit { job, to: Edit::Same });
+    }
+    scene.plan
+}
+
+/// Runs of a newer version, which the workers don't see.
+pub fn newer_versions(seed: u64) -> Plan {
+    let mut scene = Scene::new(seed, 2, 10);
+    scene.jobs(3, |_, _| {});
+    scene.at(20, 30_000, What::Foreign { job: 0 });
+    scene.plan
+}
+
+/// Workers that are killed while their commands run.
+pub fn killed_workers(seed: u64) -> Plan {
+    let mut scene = Scene::new(seed, 1, 10);
+    scene.jobs(4, |_, _| {});
+    scene.each_job(|job| job.profile = brief(10_000, 20_000));
+    scene.at(30, 2000, What::KillWorker { node: 0 });
+    scene.plan
+}
+
+/// Two workers that both take the jobs to be theirs, with news and answers that overtake each other.
+pub fn two_owners(seed: u64) -> Plan {
+    let mut scene = Scene::new(seed, 2, 14);
+    scene.jobs(12, |job, _| (job.form, job.schedule) = (Form::Reserved, "* * * * * *".to_owned()));
+    scene.each_job(|job| job.profile = brief(50, 900));
+    scene.at(5, 300_000, What::Slow { node: 0, up_to: 4000 });
+    for round in 0..8 {
+        let at = 15 + round * 35;
+        scene.at(at, 1, What::KillWorker { node: 0 });
+        scene.at(at, 20_000, What::WatchLag { node: 1, by: 12_000 });
+    }
+    scene.plan
+}
+
+/// Sessions that end while claims are answered slowly.
+pub fn sessions_end(seed: u64) -> Plan {
+    let mut scene = Scene::new(seed, 2, 14);
+    scene.jobs(10, |job, _| job.schedule = "*/4 * * * * *".to_owned());
+    scene.each_job(|job| {
+        job.profile = brief(15_000, 25_000);
+        job.grace = 0;
+    });
+    scene.at(5, 300_000, What::Slow { node: 0, up_to: 2400 });
+    for round in 0..9 {
+        scene.at(20 + round * 32, 0, What::Deregister { node: 0 });
+    }
+    scene.plan
+}
+
+/// As [`sessions_end`], with one node.
+pub fn sessions_end_alone(seed: u64) -> Plan {
+    let mut plan = sessions_end(seed);
+    plan.nodes.truncate(1);
+    plan
+}
+
+/// Claims whose answers are lost just before the session ends.
+pub fn answers_lost(seed: u64) -> Plan {
+    let mut scene = Scene::new(seed, 2, 14);
+    scene.jobs(12, |job, _| job.schedule = "* * * * * *".to_owned());
+    scene.each_job(|job| job.profile = brief(20_000, 40_000));
+    scene.at(5, 330_000, What::WatchLag { node: 0, by: 12_000 });
+    for round in 0..7 {
+        let at = 20 + round * 45;
+        scene.at(at, 4000, What::Lossy { node: 0, percent: 60 });
+        scene.at(at + 3, 9000, What::CutOff { node: 0 });
+    }
+    scene.plan
+}
+
+/// Kills of runs that are moved to a later session meanwhile.
+pub fn kills_and_moves(seed: u64) -> Plan {
+    let mut scene = Scene::new(seed, 1, 14);
+    scene.jobs(12, |job, _| (job.allow, job.schedule) = (true, "*/30 * * * * *".to_owned()));
+    scene.each_job(|job| job.profile = brief(180_000, 240_000));
+    scene.at(31, 60_000, What::Slow { node: 0, up_to: 2400 });
+    scene.at(40, 0, What::Deregister { node: 0 });
+    for job in 0..12 {
+        let at = 40_000 + scene.rng.range(0..=6000);
+        scene.at_millis(at, 0, What::Kill { job });
+    }
+    scene.plan
+}
+
+/// A worker whose registration another one sees late, and whose commands take long to end.
+pub fn seen_late(seed: u64) -> Plan {
+    let mut scene = Scene::new(seed, 2, 14);
+    scene.plan.nodes[1].from = At::seconds(12);
+    scene.jobs(12, |job, _| job.schedule = "*/2 * * * * *".to_owned());
+    scene.each_job(|job| job.profile = stubborn(30_000, 45_000));
+    scene.at(11, 25_000, What::WatchLag { node: 0, by: 12_000 });
+    scene.at(34, 0, What::Deregister { node: 1 });
+    for round in 1..4 {
+        let at = round * 70;
+        scene.at(at, 25_000, What::WatchLag { node: 0, by: 12_000 });
+        scene.at(at, 500, What::KillWorker { node: 1 });
+        scene.at(at + 24, 0, What::Deregister { node: 1 });
+    }
+    scene.plan
+}
+
+/// Jobs that are deleted and created again while nobody looks.
+pub fn created_again(seed: u64) -> Plan {
+    let mut scene = Scene::new(seed, 1, 12);
+    scene.jobs(4, |job, _| job.schedule = "*/20 * * * * *".to_owned());
+    scene.each_job(|job| job.profile = brief(180_000, 240_000));
+    scene.at(50, 2500, What::CutOff { node: 0 });
+    for job in 0..4 {
+        scene.at(51, 500, What::Delete { job });
+    }
+    scene.at(52, 0, What::WatchBreak { node: 0 });
+    scene.plan
+}
+
+/// A worker that is asked to end while commands with a long grace run.
+pub fn long_goodbye(seed: u64) -> Plan {
+    let mut scene = Scene::new(seed, 1, 10);
+    scene.jobs(3, |job, _| job.grace = 60);
+    scene.each_job(|job| job.profile = stubborn(150_000, 170_000));
+    scene.at(120, 80_000, What::StopWorker { node: 0, grace: 3_600_000, again: None });
+    scene.plan
+}
+
+/// More jobs than places.
+pub fn few_places(seed: u64) -> Plan {
+    let mut scene = Scene::new(seed, 1, 10);
+    scene.plan.nodes[0].max_runs = Some(1);
+    scene.jobs(8, |job, id| job.schedule = if id == 0 { "* * * * * *" } else { "*/30 * * * * *" }.to_owned());
+    scene.each_job(|job| job.profile = brief(3000, 5000));
+    scene.plan
+}
+
+/// A watch that breaks.
+pub fn broken_watch(seed: u64) -> Plan {
+    let mut scene = Scene::new(seed, 1, 12);
+    scene.jobs(3, |_, _| {});
+    scene.at(30, 0, What::WatchBreak { node: 0 });
+    scene.plan
+}
+
+/// Two workers whose claims are refused all the time.
+pub fn refusals(seed: u64) -> Plan {
+    let mut scene = Scene::new(seed, 2, 12);
+    scene.jobs(8, |job, _| (job.form, job.schedule) = (Form::Reserved, "* * * * * *".to_owned()));
+    scene.each_job(|job| job.profile = brief(300, 2000));
+    scene.at(5, 200_000, What::Slow { node: 0, up_to: 2000 });
+    scene.at(5, 200_000, What::WatchLag { node: 1, by: 5000 });
+    for round in 0..6 {
+        scene.at(15 + round * 32, 1, What::KillWorker { node: 0 });
+    }
+    for round in 0..20 {
+        let job = scene.rng.index(8);
+        let then = scene.rng.pick(&[Ambush::Recreate, Ambush::Edit]);
+        scene.at(20 + round * 8, 0, What::Ambush { job, then });
+    }
+    scene.plan
+}
+
+fn minutes(minutes: u64) -> Duration {
+    Duration::from_secs(minutes * 60)
+}
+
+/// Commands that end upon SIGTERM.
+fn brief(least: u64, most: u64) -> Profile {
+    Profile { least, most, fail: 0, crash: 0, stubborn: 0, leave: 0, slow: 100 }
+}
+
+/// Commands that ignore SIGTERM.
+fn stubborn(least: u64, most: u64) -> Profile {
+    Profile { stubborn: 100, ..brief(least, most) }
+}
+
+/// A plan that is being made.
+struct Scene {
+    plan: Plan,
+    rng: Rng,
+}
+
+impl Scene {
+    /// One with so many nodes, which lasts so many minutes. The last five are quiet.
+    fn new(seed: u64, nodes: usize, lasts: u64) -> Self {
+        let node = |id| NodePlan { id, ahead: 0, wall_ppm: 0, boot_ppm: 0, max_runs: None, from: At(0) };
+        let plan = Plan {
+            seed,
+            epoch: UnixMillis(1_772_323_200_000),
+            end: At(0) + minutes(lasts),
+            quiet: At(0) + minutes(lasts - 5),
+            session: Duration::from_secs(6),
+            nodes: (0..nodes).map(node).collect(),
+            jobs: Vec::new(),
+            faults: Vec::new(),
+        };
+        Self { plan, rng: Rng::new(seed, &["scene"]) }
+    }
+
+    fn jobs(&mut self, count: usize, with: impl Fn(&mut JobPlan, usize)) {
+        for id in 0..count {
+            let mut job = JobPlan {
+                id,
+                name: JobName::new(&format!("job-{id}")).unwrap(),
+                form: Form::Spec,
+                schedule: "*/10 * * * * *".to_owned(),
+                zone: "UTC",
+                allow: false,
+                missed: Missed::Latest,
+                starting_deadline: None,
+                active_deadline: None,
+                grace: 5,
+                suspend: false,
+                profile: brief(500, 3000),
+            };
+            with(&mut job, id);
+            self.plan.jobs.push(job);
+        }
+    }
+
+    fn each_job(&mut self, with: impl FnMut(&mut JobPlan)) {
+        self.plan.jobs.iter_mut().for_each(with);
+    }
+
+    /// Something happens about so many seconds after the beginning, for so many milliseconds.
+    fn at(&mut self, seconds: u64, lasts: u64, what: What) {
+        let at = seconds * 1000 + self.rng.range(0..=1500);
+        self.at_millis(at, lasts, what);
+    }
+
+    fn at_millis(&mut self, at: u64, lasts: u64, what: What) {
+        let id = self.plan.faults.len();
+        let (at, lasts) = (At(0) + Duration::from_millis(at), Duration::from_millis(lasts));
+        self.plan.faults.push(Fault { id, at, lasts, what });
+    }
+}
