@@ -12,6 +12,7 @@ pub mod check;
 pub mod cluster;
 pub mod plan;
 mod queue;
+pub mod report;
 pub mod rng;
 pub mod sabotage;
 pub mod shrink;

@@ -1,6 +1,6 @@
 //! Runs seeds, and shows what breaks a promise.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::panic;
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -9,14 +9,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use sim::check::{Tally, Violation};
-use sim::cluster::{self, Outcome};
+use sim::check::Violation;
+use sim::cluster;
 use sim::plan::{Keep, Plan, Size};
+use sim::report::{self, Totals};
 use sim::sabotage::Sabotage;
 use sim::shrink::shrink;
-
-/// How many lines of the trace are shown.
-const SHOWN: usize = 120;
 
 /// Simulate clusters of workers with faults, and check that every promise is kept
 #[derive(Debug, Parser)]
@@ -40,6 +38,9 @@ struct Arguments {
     /// How many jobs, instead of a number by the seed
     #[arg(long)]
     jobs: Option<usize>,
+    /// When all jobs run, as in a manifest, instead of a schedule by the seed for each
+    #[arg(long)]
+    schedule: Option<String>,
     /// No faults
     #[arg(long)]
     calm: bool,
@@ -77,65 +78,26 @@ impl Arguments {
 
     fn plan(&self, seed: u64) -> Plan {
         let lasts = Duration::from_secs(self.minutes * 60);
-        let size = Size { lasts, nodes: self.nodes, jobs: self.jobs, faults: !self.calm };
-        Plan::make(seed, size).keep(&self.keep())
+        let (nodes, jobs, schedule) = (self.nodes, self.jobs, self.schedule.clone());
+        let size = Size { lasts, nodes, jobs, schedule, faults: !self.calm };
+        Plan::make(seed, &size).keep(&self.keep())
     }
 
-    /// The command that does the same again.
-    fn replay(&self, seed: u64, keep: &Keep) -> String {
-        let mut command = format!("cargo xtask sim --seeds 1 --from {seed} --minutes {}", self.minutes);
+    /// The options that plans are made with.
+    fn options(&self) -> String {
+        let mut options = format!(" --minutes {}", self.minutes);
         for (name, number) in [("nodes", self.nodes), ("jobs", self.jobs)] {
             if let Some(number) = number {
-                command.push_str(&format!(" --{name} {number}"));
+                options.push_str(&format!(" --{name} {number}"));
             }
         }
-        for (name, set) in [("nodes", &keep.nodes), ("jobs", &keep.jobs), ("faults", &keep.faults)] {
-            let Some(set) = set else { continue };
-            let list: Vec<String> = set.iter().map(ToString::to_string).collect();
-            let list = if list.is_empty() { "none".to_owned() } else { list.join(",") };
-            command.push_str(&format!(" --keep-{name} {list}"));
+        if let Some(schedule) = &self.schedule {
+            options.push_str(&format!(" --schedule '{schedule}'"));
         }
-        if let Some(sabotage) = self.sabotage {
-            command.push_str(&format!(" --sabotage {}", sabotage.name()));
+        if self.calm {
+            options.push_str(" --calm");
         }
-        command + " --trace"
-    }
-}
-
-/// All seeds together.
-#[derive(Debug, Default)]
-struct Totals {
-    lasted: Duration,
-    events: u64,
-    tally: Tally,
-    faults: BTreeMap<String, u64>,
-    broken: BTreeMap<u64, Violation>,
-}
-
-impl Totals {
-    fn add(&mut self, seed: u64, outcome: Outcome) {
-        self.lasted += outcome.lasted;
-        self.events += outcome.events;
-        self.tally += outcome.tally;
-        for (kind, count) in outcome.faults {
-            *self.faults.entry(kind).or_default() += count;
-        }
-        if let Some(violation) = outcome.violation {
-            self.broken.insert(seed, violation);
-        }
-    }
-
-    fn print(&self, began: Instant) {
-        let hours = self.lasted.as_secs_f64() / 3600.0;
-        let Tally { claims, ends, lost, skipped, given_back, retried, processes } = self.tally;
-        println!(
-            "{hours:.1} simulated hours in {:.1} s, {} events: {claims} slots claimed, {processes} processes, {ends} runs \
-             ended ({lost} of them lost), {skipped} slots skipped, {given_back} claims given back, {retried} taken again",
-            began.elapsed().as_secs_f64(),
-            self.events
-        );
-        let faults: Vec<String> = self.faults.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
-        println!("faults: {}", faults.join(", "));
+        options
     }
 }
 
@@ -145,7 +107,7 @@ fn main() -> ExitCode {
     panic::set_hook(Box::new(|why| eprintln!("{why}")));
     let began = Instant::now();
     let totals = simulate(&arguments);
-    totals.print(began);
+    println!("{totals}\nthat took {:.1} s", began.elapsed().as_secs_f64());
     if arguments.survey {
         for (seed, violation) in &totals.broken {
             println!("seed {seed}: {violation}");
@@ -196,22 +158,10 @@ fn explain(arguments: &Arguments, seed: u64, violation: &Violation) {
         println!("looking for a smaller plan …");
         shrink(&plan, violation, arguments.sabotage)
     };
-    let plan = plan.keep(&keep);
-    let outcome = cluster::run(&plan, arguments.sabotage, true);
-    let Some(violation) = outcome.violation else {
-        println!("the same seed does not break it again: the simulation is not a function of its plan");
-        return;
-    };
-    println!("\n{plan}");
-    let about = |line: &&cluster::Line| {
-        arguments.trace || line.job.is_none() || violation.job.is_none() || line.job == violation.job
-    };
-    let lines: Vec<_> = outcome.trace.iter().filter(about).collect();
-    let shown = if arguments.trace { lines.len() } else { SHOWN };
-    for line in &lines[lines.len().saturating_sub(shown)..] {
-        println!("{line}");
+    match report::story(&plan.keep(&keep), arguments.sabotage, arguments.trace) {
+        Some(story) => println!("\n{story}"),
+        None => println!("the same seed does not break it again: the simulation is not a function of its plan"),
     }
-    println!("\n{violation}");
-    println!("{}", violation.invariant.promise());
-    println!("again: {}", arguments.replay(seed, &keep));
+    println!("again: {}", report::replay(seed, &arguments.options(), &keep, arguments.sabotage));
+    println!("with --trace it shows everything that happens");
 }

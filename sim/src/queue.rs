@@ -16,7 +16,8 @@ pub(crate) struct Queue<E> {
 struct Queued<E> {
     at: At,
     number: u64,
-    event: E,
+    /// Boxed, because the heap moves what is in it.
+    event: Box<E>,
 }
 
 impl<E> PartialEq for Queued<E> {
@@ -46,11 +47,11 @@ impl<E> Queue<E> {
 
     pub(crate) fn put(&mut self, at: At, event: E) {
         self.count += 1;
-        self.heap.push(Reverse(Queued { at, number: self.count, event }));
+        self.heap.push(Reverse(Queued { at, number: self.count, event: Box::new(event) }));
     }
 
     pub(crate) fn pop(&mut self) -> Option<(At, E)> {
-        self.heap.pop().map(|Reverse(queued)| (queued.at, queued.event))
+        self.heap.pop().map(|Reverse(queued)| (queued.at, *queued.event))
     }
 }
 

@@ -25,7 +25,7 @@ type Row = (&'static str, fn(u64) -> Plan, &'static [Invariant]);
 
 /// A sabotage, the scene in which it shows, and the promises of which one is broken.
 const ROWS: [Row; 22] = [
-    ("cursor-not-compared", scenes::two_owners, &[CursorForward, SlotsCovered]),
+    ("cursor-not-compared", scenes::any, &[CursorForward, SlotsCovered]),
     ("token-not-compared", scenes::any, &[RunsCounted, HolderEnds]),
     ("session-not-compared", scenes::claims_of_the_dead, &[Definition]),
     ("definition-not-compared", scenes::edits, &[Definition]),

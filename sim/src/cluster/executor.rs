@@ -9,7 +9,7 @@ use worker::core::Order;
 use worker::executor::{Ended, Event, ExitResult, Fence, RunKey, Start, StopReason};
 
 use super::process::{Draw, Process};
-use super::shell::About;
+use super::about::About;
 use super::{Ev, World};
 use crate::check::{self, ExecutorId, Exit, Invariant, WorkerId};
 use crate::plan::What;

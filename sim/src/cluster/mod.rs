@@ -4,6 +4,8 @@
 //! [`World`] in the file of that part: [`tree`] and [`watch`] (the tree behind links), [`node`] (clocks, spool), [`shell`]
 //! (the shell around a core), [`executor`] and [`process`], [`faults`] and [`environment`].
 
+mod about;
+mod ends;
 mod environment;
 mod executor;
 mod faults;
@@ -101,6 +103,8 @@ pub struct Line {
     pub at: At,
     /// The job it is about, if it is about one.
     pub job: Option<JobName>,
+    /// It is a matter of course: a renewal, or an executor that answers.
+    pub routine: bool,
     /// What happened.
     pub text: String,
 }
@@ -296,7 +300,14 @@ impl<'a> World<'a> {
     /// Adds a line to the trace. Whatever is said is part of the digest only in numbers, so that it costs nothing.
     fn say(&mut self, job: Option<&JobName>, text: impl FnOnce() -> String) {
         if self.traced {
-            self.trace.push(Line { at: self.now, job: job.cloned(), text: text() });
+            self.trace.push(Line { at: self.now, job: job.cloned(), routine: false, text: text() });
+        }
+    }
+
+    /// As [`World::say`], of something that is a matter of course.
+    fn say_routine(&mut self, text: impl FnOnce() -> String) {
+        if self.traced {
+            self.trace.push(Line { at: self.now, job: None, routine: true, text: text() });
         }
     }
 

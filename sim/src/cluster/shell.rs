@@ -5,39 +5,30 @@ use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use model::JobName;
 use model::run::SessionId;
 use model::schedule::TimeZone;
-use store::{Session, TreeError};
+use store::{Renewed, Session, TreeError, TxnReply};
 use worker::core::{Act, AskId, Core, CoreConfig, Input, Note, Now, Order};
-use worker::executor::{Boottime, Event, Start};
+use worker::executor::{Boottime, Event, RunKey};
 
 use super::link::REQUEST;
+use super::about::About;
 use super::process::KILLED_WITHIN;
-use super::tree::Request;
+use super::tree::{Request, about};
 use super::watch::Watch;
 use super::{Ev, World};
 use crate::check::{ExecutorId, Invariant, WorkerId};
-use crate::sabotage::Sabotage;
 use crate::time::At;
 
 /// How long a worker waits before it asks again for its first session.
 const FIRST_AGAIN: Duration = Duration::from_secs(1);
 
-/// How long after its longest grace a worker that was asked to end may be there: it waits ten seconds for the stores and
-/// five for the end of its session, and a request may be under way before that.
-const ENDS_WITHIN: Duration = Duration::from_secs(30);
-
-/// As [`ENDS_WITHIN`], for a worker that was stopped by SIGSTOP meanwhile: with the longest grace of a plan.
-const LONGEST_END: Duration = Duration::from_secs(60);
-
-/// How long after its worker a process may live.
-const GONE_WITHIN: Duration = Duration::from_millis(100);
-
 /// So many inputs at one instant are no coincidence.
 const MOST_AT_ONCE: u32 = 20_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+pub(super) enum Stage {
     /// It has no session yet.
     Starting,
     Working,
@@ -49,8 +40,9 @@ enum Stage {
 #[derive(Debug)]
 pub(super) struct Worker {
     pub(super) node: usize,
-    stage: Stage,
-    core: Option<Core>,
+    pub(super) stage: Stage,
+    /// Boxed, because it is handed to and fro.
+    pub(super) core: Option<Box<Core>>,
     /// It is stopped by SIGSTOP, and what comes to it waits here.
     pub(super) paused: bool,
     pub(super) held: Vec<Ev>,
@@ -65,8 +57,11 @@ pub(super) struct Worker {
     /// When the last order and the last event go through the pipe; none overtakes another.
     pub(super) last_order: At,
     pub(super) last_event: At,
+    /// For the trace: the jobs of what was asked, and of what the executor was told to start.
+    abouts: BTreeMap<AskId, Option<JobName>>,
+    keys: BTreeMap<RunKey, JobName>,
     /// It was asked to end, and has to have ended by then.
-    must_end: Option<At>,
+    pub(super) must_end: Option<At>,
     /// How often it was called at this instant.
     calls: (At, u32),
 }
@@ -104,6 +99,8 @@ impl World<'_> {
             first: None,
             last_order: At(0),
             last_event: At(0),
+            abouts: BTreeMap::new(),
+            keys: BTreeMap::new(),
             must_end: None,
             calls: (At(0), 0),
         });
@@ -155,7 +152,7 @@ impl World<'_> {
                 at.stage = Stage::Working;
                 let node = at.node;
                 let (config, now) = (self.config(node), self.clocks(node));
-                self.workers[worker.0].core = Some(Core::new(config, session, asked, now));
+                self.workers[worker.0].core = Some(Box::new(Core::new(config, session, asked, now)));
                 self.new_executor(worker);
                 self.follow(worker);
                 self.begin_shipping(node);
@@ -284,12 +281,31 @@ impl World<'_> {
     }
 
     fn say_input(&mut self, worker: WorkerId, input: &Input) {
+        let mut job = None;
         let text = match input {
-            Input::Tick | Input::Tree(store::Follow::Current(_)) => return,
-            Input::Tree(_) => return,
+            Input::Tick | Input::Tree(_) => return,
+            Input::Executor(Event::Alive) | Input::Renewed(_, Ok(Renewed::Lives)) => {
+                return self.say_routine(|| format!("worker {} gets {input:?}", worker.0));
+            }
+            Input::Committed(ask, reply) => {
+                job = self.workers[worker.0].abouts.remove(ask).flatten();
+                match reply {
+                    Ok(TxnReply { succeeded: true, revision, .. }) => format!("the answer: done at {revision}"),
+                    Ok(TxnReply { revision, found, .. }) => {
+                        format!("the answer: refused at {revision}, and {} keys", found.len())
+                    }
+                    Err(why) => format!("no answer: {why}"),
+                }
+            }
+            Input::Executor(
+                event @ (Event::Started { key, .. } | Event::Output { key, .. } | Event::Ended { key, .. }),
+            ) => {
+                job = self.workers[worker.0].keys.get(key).cloned();
+                format!("{event:?}")
+            }
             other => format!("{other:?}"),
         };
-        self.say(None, || format!("worker {} gets {text}", worker.0));
+        self.say(job.as_ref(), || format!("worker {} gets {text}", worker.0));
     }
 
     fn act(&mut self, worker: WorkerId, node: usize, act: Act) {
@@ -302,7 +318,12 @@ impl World<'_> {
             self.workers[worker.0].asked.insert(*ask);
         }
         match act {
-            Act::Commit(ask, txn) => self.send(worker, Request::Commit(ask, Box::new(txn)), REQUEST),
+            Act::Commit(ask, txn) => {
+                if self.traced {
+                    self.workers[worker.0].abouts.insert(ask, about(&txn));
+                }
+                self.send(worker, Request::Commit(ask, Box::new(txn)), REQUEST);
+            }
             Act::Renew(ask, session, timeout) => {
                 self.send(worker, Request::Renew(ask, session), timeout);
             }
@@ -345,141 +366,14 @@ impl World<'_> {
         if let Order::Start(start) = &order
             && let Some(about) = About::of(start)
         {
+            if self.traced {
+                self.workers[worker.0].keys.insert(start.key, about.job.clone());
+            }
             self.checker.ordered(about.run, about.attempt, executor);
         }
         let wait = self.draw(self.workers[worker.0].node, 0..=1);
         let at = &mut self.workers[worker.0];
         at.last_order = (self.now + wait).max(at.last_order);
         self.queue.put(at.last_order, Ev::Order(executor, order));
-    }
-
-    /// SIGTERM.
-    pub(super) fn stop_worker(&mut self, worker: WorkerId, grace: Duration) {
-        let at = &mut self.workers[worker.0];
-        if at.stage == Stage::Starting {
-            // It has nothing to end.
-            return self.worker_gone(worker, "was stopped before it had a session");
-        }
-        if at.stage != Stage::Working {
-            return;
-        }
-        if at.must_end.is_none() {
-            let jobs = self.plan.jobs.iter().map(|job| Duration::from_secs(u64::from(job.grace)));
-            let longest = jobs.max().unwrap_or_default().min(grace);
-            at.must_end = Some(self.now + longest + ENDS_WITHIN);
-            self.after(longest + ENDS_WITHIN, Ev::MustHaveEnded(worker));
-        }
-        self.checker.stopped(worker, grace);
-        if self.sabotage == Some(Sabotage::StopUnheard) {
-            return;
-        }
-        self.say(None, || format!("worker {} is asked to end, grace {grace:?}", worker.0));
-        self.input(worker, Input::Stop { grace });
-    }
-
-    pub(super) fn stop_again(&mut self, worker: WorkerId) {
-        self.stop_worker(worker, Duration::ZERO);
-    }
-
-    pub(super) fn must_have_ended(&mut self, worker: WorkerId) {
-        let at = &self.workers[worker.0];
-        if at.paused || at.must_end.is_some_and(|until| self.now < until) {
-            return self.after(Duration::from_secs(1), Ev::MustHaveEnded(worker));
-        }
-        if at.is_alive() {
-            let text = format!("worker {} was asked to end and is still there", worker.0);
-            self.fail(Invariant::WorkersEnd, None, text);
-        }
-    }
-
-    /// The core is over: its session is closed, and then the process ends.
-    fn close(&mut self, worker: WorkerId, session: Session) {
-        self.workers[worker.0].stage = Stage::Leaving;
-        self.say(None, || format!("worker {} is over", worker.0));
-        self.send(worker, Request::Close(session), REQUEST);
-    }
-
-    pub(super) fn leave(&mut self, worker: WorkerId) {
-        let at = &mut self.workers[worker.0];
-        if at.stage != Stage::Leaving {
-            return;
-        }
-        if at.paused {
-            return at.held.push(Ev::Leave(worker));
-        }
-        let alive = self.processes_of(worker).next();
-        if let Some((pid, job)) = alive {
-            let text = format!("worker {} leaves while process {pid} lives", worker.0);
-            self.fail(Invariant::Grace, Some(&job), text);
-        }
-        self.worker_gone(worker, "leaves");
-    }
-
-    /// The process of a worker is gone, for whatever reason.
-    pub(super) fn worker_gone(&mut self, worker: WorkerId, why: &str) {
-        let at = &mut self.workers[worker.0];
-        if at.stage == Stage::Dead {
-            return;
-        }
-        (at.stage, at.core, at.paused) = (Stage::Dead, None, false);
-        at.held.clear();
-        let (node, executor) = (at.node, at.executor.take());
-        self.say(None, || format!("worker {} (node {node}) {why}", worker.0));
-        self.checker.worker_died(worker, self.now);
-        if let Some(at) = self.nodes.get_mut(&node)
-            && at.worker == Some(worker)
-        {
-            at.worker = None;
-        }
-        if let Some(executor) = executor {
-            let wait = self.draw(node, 0..=15);
-            self.after(wait, Ev::PipeClosed(executor));
-            self.after(wait + GONE_WITHIN, Ev::MustBeGone(executor));
-        }
-        // The supervisor starts another one, unless a fault says when.
-        self.after(Duration::from_millis(500), Ev::StartWorker(node));
-    }
-
-    /// SIGSTOP and SIGCONT.
-    pub(super) fn pause_worker(&mut self, worker: WorkerId, paused: bool) {
-        let at = &mut self.workers[worker.0];
-        if !at.is_alive() || at.paused == paused {
-            return;
-        }
-        at.paused = paused;
-        // What it was to do by then begins anew.
-        at.must_end = at.must_end.map(|until| until.max(self.now + LONGEST_END));
-        let held = std::mem::take(&mut at.held);
-        self.say(None, || format!("worker {} is {}", worker.0, if paused { "paused" } else { "continued" }));
-        self.requeue(held);
-        if !paused {
-            let node = self.workers[worker.0].node;
-            self.after(Duration::from_millis(1), Ev::Ship(node));
-        }
-    }
-}
-
-/// What a command's environment says of its run.
-#[derive(Clone, Debug)]
-pub(super) struct About {
-    pub(super) job: model::JobName,
-    pub(super) run: model::run::RunId,
-    pub(super) attempt: u32,
-    pub(super) session: SessionId,
-    pub(super) token: model::run::Revision,
-}
-
-impl About {
-    pub(super) fn of(start: &Start) -> Option<Self> {
-        let value = |name: &str| {
-            start.env.iter().find(|(variable, _)| variable == name).map(|(_, value)| value.as_str())
-        };
-        Some(Self {
-            job: model::JobName::new(value("CRON_JOB_NAME")?).ok()?,
-            run: value("CRON_RUN_ID")?.parse().ok()?,
-            attempt: value("CRON_ATTEMPT")?.parse().ok()?,
-            session: SessionId(value("CRON_SESSION")?.to_owned()),
-            token: model::run::Revision(value("CRON_FENCING_TOKEN")?.parse().ok()?),
-        })
     }
 }

@@ -6,7 +6,7 @@ use model::JobName;
 use model::keys::{Folder, Key};
 use model::run::SessionId;
 use model::values::WorkerInfo;
-use store::{Op, Session, TreeError, Txn, TxnReply};
+use store::{Op, Renewed, Session, TreeError, Txn, TxnReply};
 use worker::core::{AskId, Input};
 
 use super::link::Way;
@@ -34,7 +34,7 @@ pub(super) enum Request {
 }
 
 /// The job that a transaction is about.
-fn about(txn: &Txn) -> Option<JobName> {
+pub(super) fn about(txn: &Txn) -> Option<JobName> {
     txn.then.iter().find_map(|op| match op {
         Op::Put(Key::Run(name, _) | Key::Cursor(name) | Key::Status(name), _)
         | Op::Delete(Key::Run(name, _) | Key::Cursor(name)) => Some(name.clone()),
@@ -92,7 +92,11 @@ impl World<'_> {
             Request::Renew(ask, session) => {
                 let renewed = self.tree.renew_session(now, &session);
                 self.observe(By::Lease);
-                self.say(None, || format!("the tree: renewal of {}: {renewed:?}", session.id));
+                if renewed == Renewed::Lives {
+                    self.say_routine(|| format!("the tree: {} is renewed", session.id));
+                } else {
+                    self.say(None, || format!("the tree: {} can't be renewed, it has ended", session.id));
+                }
                 Ev::Answer(worker, ask, Input::Renewed(ask, Ok(renewed)))
             }
             Request::Open(ask, id, info) => {
@@ -163,9 +167,10 @@ impl World<'_> {
         };
         let node = self.workers[worker.0].node;
         let revision = self.tree.revision();
-        self.say(job.as_ref(), || {
+        let text = || {
             format!("the tree: a transaction of worker {} (node {node}) {how} at {revision}{done}", worker.0)
-        });
+        };
+        if job.is_some() { self.say(job.as_ref(), text) } else { self.say_routine(text) }
     }
 
     /// Looks at what has changed, and wakes those who follow.

@@ -15,7 +15,7 @@ const QUIET: Duration = Duration::from_mins(7);
 /// Where plans begin: an ordinary night, and half an hour before clocks change in Europe, in both directions.
 const EPOCHS: [i64; 3] = [1_772_323_200_000, 1_774_744_200_000, 1_792_888_200_000];
 
-pub(super) fn plan(seed: u64, size: Size) -> Plan {
+pub(super) fn plan(seed: u64, size: &Size) -> Plan {
     let mut rng = Rng::new(seed, &["plan"]);
     let end = At(0) + size.lasts;
     let quiet = At(0) + size.lasts.saturating_sub(QUIET).max(size.lasts / 3);
@@ -30,9 +30,18 @@ pub(super) fn plan(seed: u64, size: Size) -> Plan {
     });
     let jobs: Vec<JobPlan> = (0..count).map(|id| job(seed, id)).collect();
     let mut plan = Plan { seed, epoch, end, quiet, session, nodes, jobs, faults: Vec::new() };
+    if let Some(schedule) = &size.schedule {
+        for job in &mut plan.jobs {
+            (job.form, job.schedule) = (Form::Spec, schedule.clone());
+        }
+    }
     if size.faults {
         let wild = rng.pick(&[20, 40, 80, 160]);
         plan.faults = faults(&plan, wild);
+        if size.schedule.is_some() {
+            let edits = |fault: &Fault| matches!(fault.what, What::Edit { to: Edit::Schedule(_), .. });
+            plan.faults.retain(|fault| !edits(fault));
+        }
     }
     plan
 }

@@ -20,7 +20,7 @@ pub use jobs::{Form, JobPlan, Missed, Profile};
 use crate::time::At;
 
 /// How large a plan is to be.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Size {
     /// How long it lasts, the quiet time at the end included.
     pub lasts: Duration,
@@ -28,13 +28,15 @@ pub struct Size {
     pub nodes: Option<usize>,
     /// How many jobs, instead of a number by the seed.
     pub jobs: Option<usize>,
+    /// When all jobs run, instead of a schedule by the seed for each. An edit does not change it.
+    pub schedule: Option<String>,
     /// Whether there are faults.
     pub faults: bool,
 }
 
 impl Default for Size {
     fn default() -> Self {
-        Self { lasts: Duration::from_mins(20), nodes: None, jobs: None, faults: true }
+        Self { lasts: Duration::from_mins(20), nodes: None, jobs: None, schedule: None, faults: true }
     }
 }
 
@@ -89,7 +91,7 @@ pub struct Keep {
 
 impl Plan {
     /// The plan of a seed.
-    pub fn make(seed: u64, size: Size) -> Self {
+    pub fn make(seed: u64, size: &Size) -> Self {
         make::plan(seed, size)
     }
 

@@ -9,13 +9,13 @@ use sim::rng::Rng;
 use sim::time::At;
 
 /// A plan of the seed as it is, with 2 nodes and 6 jobs.
-pub fn any(seed: u64) -> Plan {
-    Plan::make(seed, Size { lasts: minutes(10), nodes: Some(2), jobs: Some(6), ..Size::default() })
+pub(crate) fn any(seed: u64) -> Plan {
+    Plan::make(seed, &Size { lasts: minutes(10), nodes: Some(2), jobs: Some(6), ..Size::default() })
 }
 
 /// Long runs on nodes that are cut off from the tree.
-pub fn cut_off(seed: u64) -> Plan {
-    let mut scene = Scene::new(seed, 2, 10);
+pub(crate) fn cut_off(seed: u64) -> Plan {
+    let mut scene = Scene::new(seed, 2, 5, 1);
     scene.jobs(6, |job, _| job.schedule = "*/5 * * * * *".to_owned());
     scene.each_job(|job| job.profile = stubborn(20_000, 60_000));
     for minute in 0..5 {
@@ -25,8 +25,8 @@ pub fn cut_off(seed: u64) -> Plan {
 }
 
 /// A log that is away while workers are killed.
-pub fn killed_without_a_log(seed: u64) -> Plan {
-    let mut scene = Scene::new(seed, 1, 10);
+pub(crate) fn killed_without_a_log(seed: u64) -> Plan {
+    let mut scene = Scene::new(seed, 1, 2, 2);
     scene.jobs(4, |_, _| {});
     scene.at(20, 60_000, What::LogAway { node: None });
     scene.at(60, 2000, What::KillWorker { node: 0 });
@@ -34,8 +34,8 @@ pub fn killed_without_a_log(seed: u64) -> Plan {
 }
 
 /// A skipped stretch every few seconds, while the log is away.
-pub fn skips_without_a_log(seed: u64) -> Plan {
-    let mut scene = Scene::new(seed, 1, 10);
+pub(crate) fn skips_without_a_log(seed: u64) -> Plan {
+    let mut scene = Scene::new(seed, 1, 2, 1);
     scene.jobs(4, |job, _| job.schedule = "* * * * * *".to_owned());
     scene.each_job(|job| job.profile = brief(2000, 4000));
     scene.at(20, 60_000, What::LogAway { node: None });
@@ -44,8 +44,8 @@ pub fn skips_without_a_log(seed: u64) -> Plan {
 }
 
 /// Claims that arrive after their worker's lease has ended.
-pub fn claims_of_the_dead(seed: u64) -> Plan {
-    let mut scene = Scene::new(seed, 1, 10);
+pub(crate) fn claims_of_the_dead(seed: u64) -> Plan {
+    let mut scene = Scene::new(seed, 1, 5, 1);
     scene.jobs(8, |job, _| (job.form, job.schedule) = (Form::Reserved, "*/3 * * * * *".to_owned()));
     for round in 0..4 {
         let at = 20 + round * 70;
@@ -56,8 +56,8 @@ pub fn claims_of_the_dead(seed: u64) -> Plan {
 }
 
 /// Edits while claims are under way.
-pub fn edits(seed: u64) -> Plan {
-    let mut scene = Scene::new(seed, 1, 8);
+pub(crate) fn edits(seed: u64) -> Plan {
+    let mut scene = Scene::new(seed, 1, 1, 1);
     scene.jobs(6, |job, _| job.schedule = "* * * * * *".to_owned());
     scene.at(5, 55_000, What::Slow { node: 0, up_to: 2000 });
     for second in 8..60 {
@@ -68,16 +68,16 @@ pub fn edits(seed: u64) -> Plan {
 }
 
 /// Runs of a newer version, which the workers don't see.
-pub fn newer_versions(seed: u64) -> Plan {
-    let mut scene = Scene::new(seed, 2, 10);
+pub(crate) fn newer_versions(seed: u64) -> Plan {
+    let mut scene = Scene::new(seed, 2, 1, 1);
     scene.jobs(3, |_, _| {});
     scene.at(20, 30_000, What::Foreign { job: 0 });
     scene.plan
 }
 
 /// Workers that are killed while their commands run.
-pub fn killed_workers(seed: u64) -> Plan {
-    let mut scene = Scene::new(seed, 1, 10);
+pub(crate) fn killed_workers(seed: u64) -> Plan {
+    let mut scene = Scene::new(seed, 1, 1, 1);
     scene.jobs(4, |_, _| {});
     scene.each_job(|job| job.profile = brief(10_000, 20_000));
     scene.at(30, 2000, What::KillWorker { node: 0 });
@@ -85,8 +85,8 @@ pub fn killed_workers(seed: u64) -> Plan {
 }
 
 /// Two workers that both take the jobs to be theirs, with news and answers that overtake each other.
-pub fn two_owners(seed: u64) -> Plan {
-    let mut scene = Scene::new(seed, 2, 14);
+pub(crate) fn two_owners(seed: u64) -> Plan {
+    let mut scene = Scene::new(seed, 2, 5, 1);
     scene.jobs(12, |job, _| (job.form, job.schedule) = (Form::Reserved, "* * * * * *".to_owned()));
     scene.each_job(|job| job.profile = brief(50, 900));
     scene.at(5, 300_000, What::Slow { node: 0, up_to: 4000 });
@@ -99,30 +99,32 @@ pub fn two_owners(seed: u64) -> Plan {
 }
 
 /// Sessions that end while claims are answered slowly.
-pub fn sessions_end(seed: u64) -> Plan {
-    let mut scene = Scene::new(seed, 2, 14);
-    scene.jobs(10, |job, _| job.schedule = "*/4 * * * * *".to_owned());
-    scene.each_job(|job| {
-        job.profile = brief(15_000, 25_000);
-        job.grace = 0;
-    });
-    scene.at(5, 300_000, What::Slow { node: 0, up_to: 2400 });
-    for round in 0..9 {
-        scene.at(20 + round * 32, 0, What::Deregister { node: 0 });
+pub(crate) fn sessions_end(seed: u64) -> Plan {
+    let mut scene = Scene::new(seed, 2, 4, 1);
+    scene.jobs(30, |job, _| job.schedule = "*/2 * * * * *".to_owned());
+    scene.each_job(|job| (job.profile, job.grace) = (brief(9000, 12_000), 0));
+    scene.at(5, 220_000, What::Slow { node: 0, up_to: 1600 });
+    for round in 0..10 {
+        scene.at(20 + round * 21, 0, What::Deregister { node: 0 });
     }
     scene.plan
 }
 
-/// As [`sessions_end`], with one node.
-pub fn sessions_end_alone(seed: u64) -> Plan {
-    let mut plan = sessions_end(seed);
-    plan.nodes.truncate(1);
-    plan
+/// Claims of one worker that are answered after its session was removed.
+pub(crate) fn sessions_end_alone(seed: u64) -> Plan {
+    let mut scene = Scene::new(seed, 1, 3, 6);
+    scene.jobs(8, |job, _| job.schedule = "*/2 * * * * *".to_owned());
+    scene.each_job(|job| (job.profile, job.grace) = (brief(3000, 5000), 0));
+    scene.at(5, 170_000, What::Slow { node: 0, up_to: 1600 });
+    for round in 0..8 {
+        scene.at(20 + round * 20, 0, What::Deregister { node: 0 });
+    }
+    scene.plan
 }
 
 /// Claims whose answers are lost just before the session ends.
-pub fn answers_lost(seed: u64) -> Plan {
-    let mut scene = Scene::new(seed, 2, 14);
+pub(crate) fn answers_lost(seed: u64) -> Plan {
+    let mut scene = Scene::new(seed, 2, 6, 1);
     scene.jobs(12, |job, _| job.schedule = "* * * * * *".to_owned());
     scene.each_job(|job| job.profile = brief(20_000, 40_000));
     scene.at(5, 330_000, What::WatchLag { node: 0, by: 12_000 });
@@ -135,8 +137,8 @@ pub fn answers_lost(seed: u64) -> Plan {
 }
 
 /// Kills of runs that are moved to a later session meanwhile.
-pub fn kills_and_moves(seed: u64) -> Plan {
-    let mut scene = Scene::new(seed, 1, 14);
+pub(crate) fn kills_and_moves(seed: u64) -> Plan {
+    let mut scene = Scene::new(seed, 1, 2, 3);
     scene.jobs(12, |job, _| (job.allow, job.schedule) = (true, "*/30 * * * * *".to_owned()));
     scene.each_job(|job| job.profile = brief(180_000, 240_000));
     scene.at(31, 60_000, What::Slow { node: 0, up_to: 2400 });
@@ -149,25 +151,25 @@ pub fn kills_and_moves(seed: u64) -> Plan {
 }
 
 /// A worker whose registration another one sees late, and whose commands take long to end.
-pub fn seen_late(seed: u64) -> Plan {
-    let mut scene = Scene::new(seed, 2, 14);
+pub(crate) fn seen_late(seed: u64) -> Plan {
+    let mut scene = Scene::new(seed, 2, 5, 1);
     scene.plan.nodes[1].from = At::seconds(12);
     scene.jobs(12, |job, _| job.schedule = "*/2 * * * * *".to_owned());
     scene.each_job(|job| job.profile = stubborn(30_000, 45_000));
-    scene.at(11, 25_000, What::WatchLag { node: 0, by: 12_000 });
-    scene.at(34, 0, What::Deregister { node: 1 });
-    for round in 1..4 {
-        let at = round * 70;
-        scene.at(at, 25_000, What::WatchLag { node: 0, by: 12_000 });
-        scene.at(at, 500, What::KillWorker { node: 1 });
-        scene.at(at + 24, 0, What::Deregister { node: 1 });
+    for round in 0..4 {
+        let at = 11 + round * 70;
+        scene.at(at, 15_000, What::WatchLag { node: 0, by: 12_000 });
+        if round > 0 {
+            scene.at(at, 500, What::KillWorker { node: 1 });
+        }
+        scene.at(at + 32, 0, What::Deregister { node: 1 });
     }
     scene.plan
 }
 
 /// Jobs that are deleted and created again while nobody looks.
-pub fn created_again(seed: u64) -> Plan {
-    let mut scene = Scene::new(seed, 1, 12);
+pub(crate) fn created_again(seed: u64) -> Plan {
+    let mut scene = Scene::new(seed, 1, 1, 4);
     scene.jobs(4, |job, _| job.schedule = "*/20 * * * * *".to_owned());
     scene.each_job(|job| job.profile = brief(180_000, 240_000));
     scene.at(50, 2500, What::CutOff { node: 0 });
@@ -179,8 +181,8 @@ pub fn created_again(seed: u64) -> Plan {
 }
 
 /// A worker that is asked to end while commands with a long grace run.
-pub fn long_goodbye(seed: u64) -> Plan {
-    let mut scene = Scene::new(seed, 1, 10);
+pub(crate) fn long_goodbye(seed: u64) -> Plan {
+    let mut scene = Scene::new(seed, 1, 4, 1);
     scene.jobs(3, |job, _| job.grace = 60);
     scene.each_job(|job| job.profile = stubborn(150_000, 170_000));
     scene.at(120, 80_000, What::StopWorker { node: 0, grace: 3_600_000, again: None });
@@ -188,34 +190,34 @@ pub fn long_goodbye(seed: u64) -> Plan {
 }
 
 /// More jobs than places.
-pub fn few_places(seed: u64) -> Plan {
-    let mut scene = Scene::new(seed, 1, 10);
+pub(crate) fn few_places(seed: u64) -> Plan {
+    let mut scene = Scene::new(seed, 1, 1, 4);
     scene.plan.nodes[0].max_runs = Some(1);
-    scene.jobs(8, |job, id| job.schedule = if id == 0 { "* * * * * *" } else { "*/30 * * * * *" }.to_owned());
+    scene.jobs(8, |job, id| job.schedule = if id == 0 { "* * * * * *" } else { "*/10 * * * * *" }.to_owned());
     scene.each_job(|job| job.profile = brief(3000, 5000));
     scene.plan
 }
 
 /// A watch that breaks.
-pub fn broken_watch(seed: u64) -> Plan {
-    let mut scene = Scene::new(seed, 1, 12);
+pub(crate) fn broken_watch(seed: u64) -> Plan {
+    let mut scene = Scene::new(seed, 1, 1, 8);
     scene.jobs(3, |_, _| {});
     scene.at(30, 0, What::WatchBreak { node: 0 });
     scene.plan
 }
 
 /// Two workers whose claims are refused all the time.
-pub fn refusals(seed: u64) -> Plan {
-    let mut scene = Scene::new(seed, 2, 12);
-    scene.jobs(8, |job, _| (job.form, job.schedule) = (Form::Reserved, "* * * * * *".to_owned()));
+pub(crate) fn refusals(seed: u64) -> Plan {
+    let mut scene = Scene::new(seed, 2, 2, 5);
+    scene.jobs(2, |job, _| (job.form, job.schedule) = (Form::Reserved, "*/5 * * * * *".to_owned()));
     scene.each_job(|job| job.profile = brief(300, 2000));
-    scene.at(5, 200_000, What::Slow { node: 0, up_to: 2000 });
-    scene.at(5, 200_000, What::WatchLag { node: 1, by: 5000 });
-    for round in 0..6 {
+    scene.at(5, 90_000, What::Slow { node: 0, up_to: 2000 });
+    scene.at(5, 90_000, What::WatchLag { node: 1, by: 5000 });
+    for round in 0..3 {
         scene.at(15 + round * 32, 1, What::KillWorker { node: 0 });
     }
-    for round in 0..20 {
-        let job = scene.rng.index(8);
+    for round in 0..8 {
+        let job = scene.rng.index(2);
         let then = scene.rng.pick(&[Ambush::Recreate, Ambush::Edit]);
         scene.at(20 + round * 8, 0, What::Ambush { job, then });
     }
@@ -243,14 +245,14 @@ struct Scene {
 }
 
 impl Scene {
-    /// One with so many nodes, which lasts so many minutes. The last five are quiet.
-    fn new(seed: u64, nodes: usize, lasts: u64) -> Self {
+    /// One with so many nodes, in which things happen for so many minutes; then so many are quiet.
+    fn new(seed: u64, nodes: usize, busy: u64, quiet: u64) -> Self {
         let node = |id| NodePlan { id, ahead: 0, wall_ppm: 0, boot_ppm: 0, max_runs: None, from: At(0) };
         let plan = Plan {
             seed,
             epoch: UnixMillis(1_772_323_200_000),
-            end: At(0) + minutes(lasts),
-            quiet: At(0) + minutes(lasts - 5),
+            end: At(0) + minutes(busy + quiet),
+            quiet: At(0) + minutes(busy),
             session: Duration::from_secs(6),
             nodes: (0..nodes).map(node).collect(),
             jobs: Vec::new(),

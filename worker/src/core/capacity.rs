@@ -1,19 +1,21 @@
 //! Places for runs, and the jobs that wait for one.
 //!
-//! With `--max-runs` a worker has that many places. A job that finds none waits in a line and keeps its place there while
-//! its slot changes, so that each job gets its turn. What waits for long is better off elsewhere: the worker then tells
+//! With `--max-runs` a worker has that many places. The jobs that find none wait in a line, ordered by the oldest slot of
+//! each that is not decided. That slot does not change while newer ones come, and it is the same for every worker, so a job
+//! keeps its turn when it goes to another worker, too. What waits for long is better off elsewhere: the worker then tells
 //! the others that it is **full**, and they take its jobs. Both ends of that have a delay, because each change makes every
 //! worker look at every job.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use model::JobName;
+use model::run::Slot;
 
 use crate::executor::Boottime;
 
-/// How long a job waits before the others are told that there is no place.
+/// How long jobs wait before the others are told that there is no place.
 const FULL_AFTER: Duration = Duration::from_secs(1);
 
 /// How long the others are told so at least.
@@ -22,17 +24,18 @@ const FULL_FOR: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Capacity {
     most: Option<NonZeroUsize>,
-    /// The jobs that wait, the longest first, and since when.
-    line: BTreeMap<u64, (JobName, Boottime)>,
-    places: HashMap<JobName, u64>,
-    next: u64,
+    /// The jobs that wait, by the oldest slot of each.
+    line: BTreeSet<(Slot, JobName)>,
+    places: HashMap<JobName, Slot>,
+    /// Since when somebody waits.
+    waited_for: Option<Boottime>,
     /// Since when the others are told that there is no place.
     full_since: Option<Boottime>,
 }
 
 impl Capacity {
     pub(super) fn new(most: Option<NonZeroUsize>) -> Self {
-        Self { most, line: BTreeMap::new(), places: HashMap::new(), next: 0, full_since: None }
+        Self { most, line: BTreeSet::new(), places: HashMap::new(), waited_for: None, full_since: None }
     }
 
     /// Whether `taken` places leave none.
@@ -40,24 +43,25 @@ impl Capacity {
         self.most.is_some_and(|most| taken >= most.get())
     }
 
-    /// Whether a job has to wait now: there is no place, or others wait longer.
+    /// Whether a job has to wait now: there is no place, or there are others in the line.
     pub(super) fn must_wait(&self, taken: usize) -> bool {
         self.is_full(taken) || !self.line.is_empty()
     }
 
-    /// Puts a job at the end of the line, unless it is in it.
-    pub(super) fn wait(&mut self, name: &JobName, now: Boottime) {
-        if !self.places.contains_key(name) {
-            self.places.insert(name.clone(), self.next);
-            self.line.insert(self.next, (name.clone(), now));
-            self.next += 1;
+    /// Puts a job whose oldest slot is `since` into the line.
+    pub(super) fn wait(&mut self, name: &JobName, since: Slot, now: Boottime) {
+        if let Some(before) = self.places.insert(name.clone(), since) {
+            self.line.remove(&(before, name.clone()));
         }
+        self.line.insert((since, name.clone()));
+        self.waited_for.get_or_insert(now);
     }
 
     /// The job wants nothing any more.
     pub(super) fn leave(&mut self, name: &JobName) {
-        if let Some(place) = self.places.remove(name) {
-            self.line.remove(&place);
+        if let Some(since) = self.places.remove(name) {
+            self.line.remove(&(since, name.clone()));
+            self.note_end();
         }
     }
 
@@ -66,14 +70,21 @@ impl Capacity {
         if self.is_full(taken) {
             return None;
         }
-        let (_, (name, _)) = self.line.pop_first()?;
+        let (_, name) = self.line.pop_first()?;
         self.places.remove(&name);
+        self.note_end();
         Some(name)
+    }
+
+    fn note_end(&mut self) {
+        if self.line.is_empty() {
+            self.waited_for = None;
+        }
     }
 
     /// Whether the others are to be told that there is no place.
     pub(super) fn tell_full(&mut self, taken: usize, now: Boottime) -> bool {
-        let waited = self.line.first_key_value().map(|(_, (_, since))| now.0.saturating_sub(since.0));
+        let waited = self.waited_for.map(|since| now.0.saturating_sub(since.0));
         match self.full_since {
             None if waited.is_some_and(|waited| waited >= FULL_AFTER) => self.full_since = Some(now),
             Some(since) if !self.is_full(taken) && now.0.saturating_sub(since.0) >= FULL_FOR => {
@@ -87,6 +98,8 @@ impl Capacity {
 
 #[cfg(test)]
 mod tests {
+    use model::UnixMillis;
+
     use super::*;
 
     fn name(text: &str) -> JobName {
@@ -97,32 +110,36 @@ mod tests {
         Boottime(Duration::from_secs(seconds))
     }
 
+    fn slot(millis: i64) -> Slot {
+        Slot(UnixMillis(millis))
+    }
+
     #[test]
     fn each_job_gets_its_turn() {
         let mut capacity = Capacity::new(NonZeroUsize::new(1));
         assert!(!capacity.must_wait(0));
-        for job in ["a", "b", "c", "a"] {
-            capacity.wait(&name(job), at(0));
+        for (since, job) in [(3, "a"), (1, "b"), (2, "c"), (3, "a")] {
+            capacity.wait(&name(job), slot(since), at(0));
         }
         assert_eq!(capacity.call(1), None);
         let mut turns = Vec::new();
-        for _ in 0..6 {
+        for turn in 0..6 {
             assert!(capacity.must_wait(0), "somebody waits longer");
             let job = capacity.call(0).unwrap();
-            capacity.wait(&job, at(1));
+            capacity.wait(&job, slot(10 + turn), at(1));
             turns.push(job.to_string());
         }
-        assert_eq!(turns, ["a", "b", "c", "a", "b", "c"]);
-        capacity.leave(&name("a"));
-        assert_eq!(capacity.call(0), Some(name("b")));
+        assert_eq!(turns, ["b", "c", "a", "b", "c", "a"]);
+        capacity.leave(&name("b"));
         assert_eq!(capacity.call(0), Some(name("c")));
+        assert_eq!(capacity.call(0), Some(name("a")));
         assert_eq!(capacity.call(0), None);
     }
 
     #[test]
     fn the_others_are_told_late_and_not_at_every_change() {
         let mut capacity = Capacity::new(NonZeroUsize::new(1));
-        capacity.wait(&name("a"), at(0));
+        capacity.wait(&name("a"), slot(1), at(0));
         assert!(!capacity.tell_full(1, at(0)));
         assert!(capacity.tell_full(1, at(1)));
         capacity.leave(&name("a"));

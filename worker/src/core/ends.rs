@@ -233,8 +233,8 @@ impl Core {
         if let Some(status) = status {
             entry.status.set(revision, Some(status));
         }
-        if entry.lock.revision == end.token && counted != Counted::Elsewhere {
-            entry.lock.set(revision, super::view::Holder::Nobody);
+        if counted != Counted::Elsewhere {
+            entry.lock.freed(end.token, revision);
         }
         match end.key {
             Some(key) => drop(self.runs.remove(key)),

@@ -142,7 +142,7 @@ impl Core {
         }
         let Some(entry) = self.view.get(name) else { return };
         let step = step(self.now.wall, entry);
-        let (known, at) = (entry.known(), standing_at(entry));
+        let (known, at, oldest) = (entry.known(), standing_at(entry), oldest(entry, &step));
         let waits_for_log = step.skips() > 0 && entry.pending().len() + step.skips() > MOST_PENDING;
         let job = entry.job().cloned();
         if !step.needs_place() {
@@ -159,10 +159,8 @@ impl Core {
         }
         if step.needs_place() && !called && self.capacity.must_wait(self.runs.len()) {
             #[cfg(feature = "broken-rules")]
-            if self.breaks(super::Broken::PlaceInLineLost) {
-                self.capacity.leave(name);
-            }
-            self.capacity.wait(name, self.now.boot);
+            let oldest = if self.breaks(super::Broken::PlaceInLineLost) { Slot(self.now.wall) } else { oldest };
+            self.capacity.wait(name, oldest, self.now.boot);
             // A newer slot can change what is done about an older one.
             let next = job.and_then(|job| job.schedule.next_after(self.now.wall));
             return self.look_at(name, next);
@@ -408,6 +406,15 @@ impl Core {
 fn standing_at(entry: &Entry) -> Revision {
     let runs = entry.runs().map(|run| run.token).max();
     entry.known().cursor.max(entry.known().definition).max(runs.unwrap_or_default())
+}
+
+/// The oldest slot of a job that waits for a place.
+fn oldest(entry: &Entry, step: &Step) -> Slot {
+    match step {
+        Step::Retry { active, .. } => active.slot,
+        Step::Claim { slot, skipped } => skipped.first().map_or(*slot, |skipped| skipped.from),
+        _ => entry.cursor.value.as_ref().map_or(Slot(UnixMillis::EPOCH), |cursor| cursor.slot),
+    }
 }
 
 /// What there is to do about a job.

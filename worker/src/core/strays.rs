@@ -119,6 +119,7 @@ impl Core {
                         if let Some(waits) = waits {
                             self.view.put_run(name, run, known.created, reply.revision, waits);
                         }
+                        self.view.entry(name).lock.freed(token, reply.revision);
                         self.strays.claims.remove(&place);
                     }
                     (_, Some(_)) => drop(self.strays.claims.remove(&place)),

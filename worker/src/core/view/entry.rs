@@ -134,6 +134,13 @@ impl Lock {
         }
         freed
     }
+
+    /// The lock that was put at `token` was deleted at `revision`, if it was still there.
+    pub(crate) fn freed(&mut self, token: Revision, revision: Revision) {
+        if self.revision == token {
+            self.set(revision, Holder::Nobody);
+        }
+    }
 }
 
 /// What is known of the kill request of a job.
