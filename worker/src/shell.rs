@@ -48,6 +48,7 @@ pub(crate) struct Listeners {
 }
 
 /// A reply that came.
+#[expect(clippy::large_enum_variant, reason = "each is handed over once")]
 enum Reply {
     Input(Input),
     Executor(Result<(Executor, mpsc::Receiver<Event>), ExecutorError>),
@@ -127,13 +128,10 @@ impl<T: Tree, L: RunLog> Shell<T, L> {
                         Input::Stop { grace: Duration::MAX }
                     }
                 },
-                change = next_of(&mut self.backlog, &mut self.changes), if followed => match change {
-                    Some(change) => Input::Tree(change),
-                    None => {
-                        followed = false;
-                        Input::Stop { grace: Duration::MAX }
-                    }
-                },
+                change = next_of(&mut self.backlog, &mut self.changes), if followed => {
+                    followed = change.is_some();
+                    change.map_or(Input::Stop { grace: Duration::MAX }, Input::Tree)
+                }
                 event = self.events.recv(), if self.executor.is_some() => {
                     let event = event.unwrap_or(Event::Gone { why: "its events ended".to_owned() });
                     if let Event::Gone { .. } = event {

@@ -6,7 +6,7 @@
 
 use model::values::JobStatus;
 
-use super::runs::Run;
+use super::runs::HeldRun;
 
 /// What a command gets of the worker's own environment, besides everything that begins with `LC_`.
 const INHERITED: [&str; 10] =
@@ -20,7 +20,7 @@ pub fn is_inherited(name: &str) -> bool {
 /// The variables of one run.
 pub(super) fn of_run(
     inherited: &[(String, String)],
-    run: &Run,
+    run: &HeldRun,
     status: Option<&JobStatus>,
 ) -> Vec<(String, String)> {
     let mut env: Vec<(String, String)> = inherited.to_vec();

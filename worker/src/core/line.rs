@@ -140,8 +140,8 @@ mod tests {
     #[test]
     fn a_wall_clock_that_is_set_back_does_not_put_off_what_is_tried_again() {
         let mut line = Line::default();
-        line.again(&name("a"), Boottime(Duration::from_millis(1000)));
-        line.again(&name("a"), Boottime(Duration::from_millis(2000)));
+        line.again(&name("a"), Boottime(Duration::from_secs(1)));
+        line.again(&name("a"), Boottime(Duration::from_secs(2)));
         assert_eq!(line.sleep(at(-7_200_000, 400)), Some(Duration::from_millis(600)));
         assert_eq!(line.pop_again(at(-7_200_000, 999).boot), None);
         assert_eq!(line.pop_again(at(-7_200_000, 1000).boot), Some(name("a")));

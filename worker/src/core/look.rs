@@ -1,48 +1,22 @@
 //! Looking at a job: whether there is something to do about it now, and when to look next.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use model::decide::{self, Decision};
-use model::record::RunRecord;
 use model::run::{Revision, RunId, SkipReason, Skipped, Slot};
 use model::values::{ActiveRun, MOST_PENDING};
 use model::{Job, JobName, UnixMillis};
 use store::protocol::{self, Known};
-use store::{LogError, TreeError, Txn, TxnReply};
 
-use super::ends::End;
 use super::transactions::Ask;
 use super::view::{Entry, Holder, KnownRun};
-use super::{AT_ONCE, Act, CLAIM_LEAD, Core, Level, MOST_ASKED, RETRY_AFTER, runs};
-use crate::executor::Boottime;
+use super::{AT_ONCE, CLAIM_LEAD, Core, Level, MOST_ASKED, RETRY_AFTER};
 use crate::times::OWNER_STUCK;
 
 /// How often a job whose cursor is ahead is looked at: the clock may be set, and the others' clocks are told from time to
 /// time.
 const LOOK_AT_CLOCKS: Duration = Duration::from_secs(10);
-
-/// The jobs of other workers of which something is due: the revision of what is due, and since when it stands there.
-#[derive(Debug, Default)]
-pub(super) struct Standing {
-    since: HashMap<JobName, (Revision, Boottime)>,
-}
-
-impl Standing {
-    /// How much of `patience` is left with a job that stands at this revision now.
-    fn left(&mut self, name: &JobName, at: Revision, patience: Duration, now: Boottime) -> Duration {
-        let standing = self.since.entry(name.clone()).or_insert((at, now));
-        if standing.0 != at {
-            *standing = (at, now);
-        }
-        patience.saturating_sub(now.0.saturating_sub(standing.1.0))
-    }
-
-    fn forget(&mut self, name: &JobName) {
-        self.since.remove(name);
-    }
-}
 
 /// Something to do about a job.
 #[derive(Debug)]
@@ -159,7 +133,8 @@ impl Core {
         }
         if step.needs_place() && !called && self.capacity.must_wait(self.runs.len()) {
             #[cfg(feature = "broken-rules")]
-            let oldest = if self.breaks(super::Broken::PlaceInLineLost) { Slot(self.now.wall) } else { oldest };
+            let oldest =
+                if self.breaks(super::Broken::PlaceInLineLost) { Slot(self.now.wall) } else { oldest };
             self.capacity.wait(name, oldest, self.now.boot);
             // A newer slot can change what is done about an older one.
             let next = job.and_then(|job| job.schedule.next_after(self.now.wall));
@@ -195,7 +170,7 @@ impl Core {
                 self.skip_waiting(job, known, (run, token), at, &skipped);
             }
             (Step::Claim { slot, skipped }, Some(job)) => self.claim(job, known, slot, skipped),
-            (Step::Pass { slot, skipped }, Some(job)) => self.pass(job, known, slot, skipped),
+            (Step::Pass { slot, skipped }, Some(job)) => self.pass(job, known, slot, &skipped),
             // All of these are steps of a job that can be read.
             (
                 Step::Ahead(_)
@@ -212,19 +187,18 @@ impl Core {
     /// from its right time; otherwise it waits for the clock or for that.
     fn stand_still(&mut self, job: Arc<Job>, known: Known, slot: Slot) {
         let changed = known.definition > known.cursor;
-        match decide::may_set(slot, self.view.peers.clocks(self.now.wall)).filter(|_| changed) {
-            Some(to) => self.set_back(job, known, Slot(to), slot),
-            None => {
-                if self.ahead.insert(job.name.clone()) {
-                    let text = format!(
-                        "slots up to {slot} were decided while a clock was ahead; the job runs again when that has \
-                         passed, or from now on when it is edited, or suspended and resumed"
-                    );
-                    self.note(Level::Warn, Some(&job.name), text);
-                }
-                self.look_after(&job.name, LOOK_AT_CLOCKS);
-            }
+        let right = decide::may_set(slot, self.view.peers.clocks(self.now.wall));
+        if let Some(to) = right.filter(|_| changed) {
+            return self.set_back(job, known, Slot(to), slot);
         }
+        if self.ahead.insert(job.name.clone()) {
+            let text = format!(
+                "slots up to {slot} were decided while a clock was ahead; the job runs again when that has passed, or \
+                 from now on when it is edited, or suspended and resumed"
+            );
+            self.note(Level::Warn, Some(&job.name), text);
+        }
+        self.look_after(&job.name, LOOK_AT_CLOCKS);
     }
 
     /// Whether it is our turn with another worker's job, and otherwise when to look again. It is ours where that worker
@@ -252,153 +226,6 @@ impl Core {
         }
         self.look_after(name, left);
         false
-    }
-
-    /// Looks after the runs that dead sessions left. Returns whether the job has to wait for that.
-    fn recover(&mut self, name: &JobName) -> bool {
-        let Some(entry) = self.view.get(name) else { return false };
-        let is_orphan = |known: &&KnownRun| {
-            known.active().is_some_and(|active| {
-                let gone = || {
-                    let session = &active.session;
-                    !self.sessions.is_mine(session) && !self.view.peers.contains(session)
-                };
-                active.ended.is_some() || (active.is_held() && gone())
-            })
-        };
-        let orphans: Vec<KnownRun> = entry.runs().filter(is_orphan).cloned().collect();
-        if orphans.is_empty() {
-            return false;
-        }
-        let owner = self.view.peers.rank(name) == 0;
-        let mut under_way = false;
-        for KnownRun { run, token, state, .. } in orphans {
-            let super::view::RunState::Active(active) = state else { continue };
-            if active.ended.is_none() && !self.has_followed(token) {
-                // Its worker may have registered after what is known of the workers.
-                self.look_after(name, RETRY_AFTER);
-                continue;
-            }
-            let here = active.node == self.config.node;
-            let left = if active.ended.is_some() {
-                Duration::ZERO
-            } else {
-                let absent = self.orphans.absence(&active.session, self.now.boot);
-                Duration::from_millis(active.lost_after).saturating_sub(absent)
-            };
-            // A record is looked for once, and then once more when the time has come.
-            let first = here && self.orphans.search(name, &run, token);
-            if !first && (!left.is_zero() || !(here || owner)) {
-                self.look_after(name, left.max(RETRY_AFTER));
-                continue;
-            }
-            let dead = left.is_zero();
-            if dead && here && active.ended.is_none() {
-                let (swept, sweep) = self.orphans.is_swept(&active.session, name);
-                if sweep {
-                    self.act(Act::Sweep(active.session.clone()));
-                }
-                if !swept {
-                    continue;
-                }
-            }
-            self.view.entry(name).deciding = true;
-            let ask = self.ask(Ask::Find { name: name.clone(), run: run.clone(), token, dead });
-            self.act(Act::Find(ask, run, active.attempt));
-            under_way = true;
-            // One at a time: the status that counts it is put for each of them.
-            break;
-        }
-        under_way
-    }
-
-    /// The record of a dead session's run was looked for.
-    pub(super) fn found(
-        &mut self,
-        name: &JobName,
-        run: &RunId,
-        token: Revision,
-        dead: bool,
-        found: Result<Option<RunRecord>, LogError>,
-    ) {
-        let found = found.unwrap_or_else(|why| {
-            // Its absence must not keep a job from running again. A record that turns up later takes the place of the
-            // `Lost` that is recorded without it.
-            self.trouble_with(&why);
-            None
-        });
-        self.settled(name);
-        let Some(entry) = self.view.get(name) else { return };
-        let Some(known) = entry.run(run).filter(|known| known.token == token) else { return };
-        let Some(active) = known.active().cloned() else { return };
-        match (found, active.ended.is_some()) {
-            (Some(record), _) => self.record_orphan(name, record, token, &active),
-            (None, true) => self.record_declared(name, run, token, &active),
-            (None, false) if dead => {
-                let message = runs::lost_message(&active.session);
-                let session = self.sessions.present();
-                let declared = protocol::lose(name, (run, &active), token, session, message);
-                self.declare(name, run.clone(), declared);
-            }
-            (None, false) => {}
-        }
-    }
-
-    /// Decides in the tree how a run ended that nobody executes, before that is recorded.
-    fn declare(&mut self, name: &JobName, run: RunId, (ended, txn): (ActiveRun, Txn)) {
-        self.view.entry(name).deciding = true;
-        self.commit(Ask::Declare { name: name.clone(), run, ended: Box::new(ended) }, txn);
-    }
-
-    pub(super) fn declared(
-        &mut self,
-        name: &JobName,
-        run: &RunId,
-        ended: ActiveRun,
-        reply: Result<TxnReply, TreeError>,
-    ) {
-        match reply {
-            Ok(reply) if reply.succeeded => {
-                self.over_trouble();
-                let token = reply.revision;
-                let created = self.view.get(name).and_then(|entry| entry.run(run)).map(|known| known.created);
-                if let Some(created) = created {
-                    self.view.put_run(name, run, created, token, ended.clone());
-                }
-                self.settled(name);
-                self.record_declared(name, run, token, &ended);
-            }
-            Ok(reply) => {
-                for pair in &reply.found {
-                    let _ = self.view.put(pair);
-                }
-                if reply.found.is_empty() {
-                    self.view.delete_run(name, run, reply.revision);
-                }
-                self.settled(name);
-                self.check_strays(name);
-            }
-            Err(why) => {
-                self.trouble_with(&why);
-                self.view.entry(name).deciding = false;
-                self.look_after(name, RETRY_AFTER);
-            }
-        }
-    }
-
-    fn record_declared(&mut self, name: &JobName, run: &RunId, token: Revision, active: &ActiveRun) {
-        let Some(end) = active.ended.clone() else { return };
-        let job = self.view.get(name).and_then(Entry::job);
-        // What the job says now is the best that is known.
-        let command = job.map(|job| job.command.display()).unwrap_or_default();
-        let record = runs::outline(name, command, run, active, self.now.wall, end.outcome, end.message);
-        self.record_orphan(name, record, token, active);
-    }
-
-    fn record_orphan(&mut self, name: &JobName, record: RunRecord, token: Revision, active: &ActiveRun) {
-        let job = self.view.get(name).and_then(Entry::job);
-        let keep = job.map(|job| job.history).unwrap_or_default();
-        self.record_end(End::new(record, keep, active.skipped.clone(), token, None));
     }
 }
 
@@ -476,22 +303,3 @@ fn one(slot: Slot, reason: SkipReason) -> Skipped {
 }
 
 const _: () = assert!(AT_ONCE < MOST_ASKED);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_job_that_stands_still_for_the_whole_time_is_taken_from_its_owner() {
-        let (name, patience) = (JobName::new("a").unwrap(), Duration::from_secs(75));
-        let at = |seconds| Boottime(Duration::from_secs(seconds));
-        let mut standing = Standing::default();
-        assert_eq!(standing.left(&name, Revision(1), patience, at(0)), patience);
-        assert_eq!(standing.left(&name, Revision(1), patience, at(70)), Duration::from_secs(5));
-        // The owner moved the cursor, and is late with the next slot too.
-        assert_eq!(standing.left(&name, Revision(2), patience, at(74)), patience);
-        assert_eq!(standing.left(&name, Revision(2), patience, at(150)), Duration::ZERO);
-        standing.forget(&name);
-        assert_eq!(standing.left(&name, Revision(2), patience, at(151)), patience);
-    }
-}

@@ -13,12 +13,14 @@
 //! 3. The cursor of a job only moves forward.
 //!
 //! The parts, each to be read alone: [`view`] (the mirror of the tree), [`line`] (which job to look at next), [`look`]
-//! (what to do about it), [`runs`] (what this worker holds), [`ends`] (recording how a run ended), [`session`],
+//! (what to do about it), [`recover`] (ends that nobody executes), [`runs`] (what this worker holds), [`ends`] (recording how a run ended), [`session`],
 //! [`orphans`] (runs of dead sessions), [`capacity`] (`--max-runs`).
 //!
 //! Not here: the rules of scheduling (`model::decide`) and the transactions (`store::protocol`).
 
 mod api;
+#[cfg(feature = "broken-rules")]
+mod broken;
 mod capacity;
 mod ends;
 mod environment;
@@ -27,9 +29,11 @@ mod keep;
 mod line;
 mod look;
 mod orphans;
+mod recover;
 mod runs;
 mod session;
 mod skips;
+mod standing;
 mod strays;
 mod take;
 mod transactions;
@@ -47,17 +51,20 @@ use model::{JobName, UnixMillis};
 use store::{Session, Txn};
 
 pub use api::{Act, AskId, Count, Input, Level, Note, Now, Order};
+#[cfg(feature = "broken-rules")]
+pub use broken::Broken;
+pub use environment::is_inherited;
 pub use view::Malformed;
 
 use self::capacity::Capacity;
 use self::ends::{End, EndId};
 use self::executor::ExecutorState;
 use self::line::Line;
-use self::look::Standing;
 use self::orphans::Orphans;
 use self::runs::Runs;
 use self::session::Sessions;
 use self::skips::Skips;
+use self::standing::Standing;
 use self::strays::Strays;
 use self::transactions::Ask;
 use self::view::View;
@@ -109,34 +116,6 @@ pub struct CoreConfig {
     #[cfg(feature = "broken-rules")]
     pub broken: Option<Broken>,
 }
-
-/// A rule that the simulator has the core leave out, to see that it notices.
-#[cfg(feature = "broken-rules")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Broken {
-    /// What a reply found is taken as new, although newer things are known.
-    OlderAnswerBelieved,
-    /// A claim that is answered under a later session starts its command.
-    SessionChangeForgotten,
-    /// A run record that names this worker's session is started, however it was seen.
-    ReadBackStarted,
-    /// A kill request is compared with the present token of a run.
-    KillComparesToken,
-    /// A session counts as gone although the followed changes may not have shown it yet.
-    AbsenceStampedEarly,
-    /// The next move of a cursor drops the skipped stretches in it.
-    SkipsNotCarried,
-    /// A claim that started nothing is kept.
-    NothingGivenBack,
-    /// A run of a former incarnation goes on.
-    IncarnationForgotten,
-    /// News of the tree are not taken in while the worker ends.
-    DeafWhileEnding,
-    /// A job that waits for a place loses its turn when its slot changes.
-    PlaceInLineLost,
-}
-
-pub use environment::is_inherited;
 
 impl CoreConfig {
     /// What the others are told of a worker that registered first at `since`.

@@ -12,7 +12,7 @@ use crate::executor::{self, ExitResult, RunKey, StopReason, signal_name};
 
 /// A run that this process holds.
 #[derive(Clone, Debug)]
-pub(super) struct Run {
+pub(super) struct HeldRun {
     /// The job as it was when the slot was claimed.
     pub(super) job: Arc<Job>,
     pub(super) run: RunId,
@@ -44,14 +44,14 @@ pub(super) enum Stage {
 /// All of them.
 #[derive(Debug, Default)]
 pub(super) struct Runs {
-    by_key: BTreeMap<RunKey, Run>,
+    by_key: BTreeMap<RunKey, HeldRun>,
     keys: HashMap<JobName, Vec<RunKey>>,
     last_key: u64,
 }
 
 impl Runs {
     /// Adds a run and gives it the name by which the executor knows it.
-    pub(super) fn insert(&mut self, run: Run) -> RunKey {
+    pub(super) fn insert(&mut self, run: HeldRun) -> RunKey {
         self.last_key += 1;
         let key = RunKey(self.last_key);
         self.keys.entry(run.job.name.clone()).or_default().push(key);
@@ -59,15 +59,15 @@ impl Runs {
         key
     }
 
-    pub(super) fn get(&self, key: RunKey) -> Option<&Run> {
+    pub(super) fn get(&self, key: RunKey) -> Option<&HeldRun> {
         self.by_key.get(&key)
     }
 
-    pub(super) fn get_mut(&mut self, key: RunKey) -> Option<&mut Run> {
+    pub(super) fn get_mut(&mut self, key: RunKey) -> Option<&mut HeldRun> {
         self.by_key.get_mut(&key)
     }
 
-    pub(super) fn remove(&mut self, key: RunKey) -> Option<Run> {
+    pub(super) fn remove(&mut self, key: RunKey) -> Option<HeldRun> {
         let run = self.by_key.remove(&key)?;
         if let Some(keys) = self.keys.get_mut(&run.job.name) {
             keys.retain(|held| *held != key);
@@ -79,7 +79,7 @@ impl Runs {
     }
 
     /// The runs of one job.
-    pub(super) fn of(&self, name: &JobName) -> impl Iterator<Item = (RunKey, &Run)> {
+    pub(super) fn of(&self, name: &JobName) -> impl Iterator<Item = (RunKey, &HeldRun)> {
         let keys = self.keys.get(name).into_iter().flatten();
         keys.filter_map(|key| Some((*key, self.by_key.get(key)?)))
     }
@@ -90,7 +90,7 @@ impl Runs {
     }
 
     /// Those of which a process may live, or may yet start.
-    pub(super) fn alive(&self) -> impl Iterator<Item = (RunKey, &Run)> {
+    pub(super) fn alive(&self) -> impl Iterator<Item = (RunKey, &HeldRun)> {
         self.by_key.iter().filter(|(_, run)| run.stage == Stage::Ordered).map(|(key, run)| (*key, run))
     }
 
@@ -104,7 +104,7 @@ impl Runs {
     }
 }
 
-impl Run {
+impl HeldRun {
     /// The record of an end that the executor reported.
     pub(super) fn record(&self, ended: executor::Ended) -> RunRecord {
         let executor::Ended { started, at, result, stopped, cut, tail } = ended;

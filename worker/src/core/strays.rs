@@ -11,7 +11,7 @@ use model::run::{Revision, RunId};
 use model::values::{ActiveRun, Waiting};
 use store::{TreeError, TxnReply, protocol};
 
-use super::runs::Run;
+use super::runs::HeldRun;
 use super::transactions::Ask;
 use super::view::KnownRun;
 use super::{Core, RETRY_AFTER, Timer};
@@ -44,8 +44,8 @@ impl Core {
         if self.breaks(super::Broken::NothingGivenBack) {
             return;
         }
-        let Some(Run { job, run, token, .. }) = self.runs.remove(key) else { return };
-        self.give_back(job.name.clone(), run, Stray { token, because });
+        let Some(HeldRun { job, run, token, .. }) = self.runs.remove(key) else { return };
+        self.give_back(&job.name, &run, Stray { token, because });
     }
 
     /// Gives back what this process neither holds nor asked for.
@@ -70,13 +70,13 @@ impl Core {
                 continue;
             }
             let because = "the answer to its claim came too late".to_owned();
-            self.give_back(name.clone(), run, Stray { token, because });
+            self.give_back(name, &run, Stray { token, because });
         }
     }
 
-    fn give_back(&mut self, name: JobName, run: RunId, stray: Stray) {
+    fn give_back(&mut self, name: &JobName, run: &RunId, stray: Stray) {
         self.strays.claims.insert((name.clone(), run.clone()), stray);
-        self.give_back_again(&name, &run);
+        self.give_back_again(name, run);
     }
 
     pub(super) fn give_back_again(&mut self, name: &JobName, run: &RunId) {
@@ -147,7 +147,7 @@ impl Core {
         let (Some(job), Some(known)) = (entry.job().cloned(), entry.run(run)) else { return };
         let Some(active) = known.active().cloned() else { return };
         let (token, created) = (known.token, known.created);
-        let key = self.runs.insert(Run {
+        let key = self.runs.insert(HeldRun {
             job,
             run: run.clone(),
             active,

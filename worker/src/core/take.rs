@@ -60,7 +60,7 @@ impl Core {
             }
             Ask::Collect { name } => self.collected(&name, reply),
             Ask::GiveBack { name, run, token } => self.gave_back(&name, &run, token, reply),
-            Ask::Declare { name, run, ended } => self.declared(&name, &run, *ended, reply),
+            Ask::Declare { name, run, ended } => self.declared(&name, &run, &ended, reply),
             Ask::Readopt { key, active } => self.readopted(key, active, reply),
             Ask::Announce => {
                 if let Err(why) = reply {

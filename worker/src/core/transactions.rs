@@ -13,7 +13,7 @@ use store::protocol::{self, Known, Move};
 use store::{TreeError, TxnReply};
 
 use super::ends::EndId;
-use super::runs::{Run, Stage};
+use super::runs::{HeldRun, Stage};
 use super::view::{Holder, News};
 use super::{Core, Count, RETRY_AFTER};
 use crate::executor::{Boottime, RunKey};
@@ -77,7 +77,7 @@ impl Core {
     /// A run that will be held if its transaction commits.
     fn hold(&mut self, job: Arc<Job>, run: RunId, active: ActiveRun) -> RunKey {
         self.view.entry(&job.name).deciding = true;
-        self.runs.insert(Run {
+        self.runs.insert(HeldRun {
             job,
             run,
             active,
@@ -91,9 +91,9 @@ impl Core {
     }
 
     /// Moves the cursor without a run.
-    pub(super) fn pass(&mut self, job: Arc<Job>, known: Known, slot: Slot, skipped: Vec<Skipped>) {
-        let to = self.move_to(&job.name, slot, &skipped);
-        let status = (!skipped.is_empty()).then(|| self.with_skipped(&job.name, &skipped));
+    pub(super) fn pass(&mut self, job: Arc<Job>, known: Known, slot: Slot, skipped: &[Skipped]) {
+        let to = self.move_to(&job.name, slot, skipped);
+        let status = (!skipped.is_empty()).then(|| self.with_skipped(&job.name, skipped));
         let txn = protocol::pass(&job, known, self.sessions.present(), to.clone(), status.as_deref());
         self.view.entry(&job.name).deciding = true;
         self.commit(Ask::Pass { job, known, to, status, waiting: None }, txn);

@@ -368,7 +368,6 @@ impl Entry {
                 (known.state, known.token) = (RunState::Gone, revision);
                 news
             }
-            Some(_) => false,
             None if revision > floor => {
                 let gone = RunState::Gone;
                 self.runs.push(KnownRun {
@@ -379,7 +378,7 @@ impl Entry {
                 });
                 false
             }
-            None => false,
+            Some(_) | None => false,
         };
         self.forget_gone(floor);
         news

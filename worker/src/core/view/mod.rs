@@ -6,9 +6,10 @@
 //! them, except after a listing.
 
 mod entry;
+mod listing;
 mod peers;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use model::keys::{Key, KeyError, KeyPrefix};
@@ -376,28 +377,6 @@ impl View {
         };
         self.forget_if_gone(&name);
         if news { News::Job(name) } else { News::None }
-    }
-
-    /// After a complete listing: what was not in it does not exist.
-    pub(super) fn retain(&mut self, listed: &HashSet<String>, revision: Revision) {
-        let names: Vec<JobName> = self.entries.keys().cloned().collect();
-        for name in names {
-            let mut gone: Vec<String> = [Key::Job, Key::Cursor, Key::Status, Key::Lock, Key::Kill]
-                .map(|key| self.prefix.encode(&key(name.clone())))
-                .into();
-            let runs = self.entries[&name].runs();
-            gone.extend(runs.map(|known| self.prefix.encode(&Key::Run(name.clone(), known.run.clone()))));
-            for key in gone.into_iter().filter(|key| !listed.contains(key)) {
-                // What it means, the caller finds by looking at every job.
-                let _ = self.deleted(&key, revision);
-            }
-        }
-        let here =
-            |session: &&SessionId| listed.contains(&self.prefix.encode(&Key::Worker((*session).clone())));
-        let gone: Vec<SessionId> = self.peers.sessions().filter(|session| !here(session)).cloned().collect();
-        for session in &gone {
-            self.peers.remove(session);
-        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a worker believes after news that come in any order.
 
+use std::collections::HashSet;
+
 use model::UnixMillis;
 use serde_json::json;
 

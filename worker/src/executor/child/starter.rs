@@ -26,7 +26,7 @@ use crate::executor::Start;
 const LONGEST_SLEEP: Duration = Duration::from_millis(50);
 
 /// Added to an instant, it is still one.
-const LONGEST_WAIT: Duration = Duration::from_secs(86_400 * 365);
+const LONGEST_WAIT: Duration = Duration::from_hours(24 * 365);
 
 /// What this thread is asked to do.
 #[derive(Debug)]

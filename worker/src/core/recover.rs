@@ -1,0 +1,166 @@
+//! Ends of runs that nobody executes: those that dead sessions left, and those that were killed while they waited.
+//!
+//! Each is decided in the tree first (**declared**), so that nobody takes or gives back the run any more, then recorded,
+//! then counted. A record that a dead worker left decides at once.
+
+use std::time::Duration;
+
+use model::JobName;
+use model::record::RunRecord;
+use model::run::{Revision, RunId};
+use model::values::ActiveRun;
+use store::{LogError, TreeError, Txn, TxnReply, protocol};
+
+use super::ends::End;
+use super::transactions::Ask;
+use super::view::{Entry, KnownRun, RunState};
+use super::{Act, Core, RETRY_AFTER, runs};
+
+impl Core {
+    /// Looks after the runs that dead sessions left. Returns whether the job has to wait for that.
+    pub(super) fn recover(&mut self, name: &JobName) -> bool {
+        let Some(entry) = self.view.get(name) else { return false };
+        let is_orphan = |known: &&KnownRun| {
+            known.active().is_some_and(|active| {
+                let gone = || {
+                    let session = &active.session;
+                    !self.sessions.is_mine(session) && !self.view.peers.contains(session)
+                };
+                active.ended.is_some() || (active.is_held() && gone())
+            })
+        };
+        let orphans: Vec<KnownRun> = entry.runs().filter(is_orphan).cloned().collect();
+        if orphans.is_empty() {
+            return false;
+        }
+        let owner = self.view.peers.rank(name) == 0;
+        let mut under_way = false;
+        for KnownRun { run, token, state, .. } in orphans {
+            let RunState::Active(active) = state else { continue };
+            if active.ended.is_none() && !self.has_followed(token) {
+                // Its worker may have registered after what is known of the workers.
+                self.look_after(name, RETRY_AFTER);
+                continue;
+            }
+            let here = active.node == self.config.node;
+            let left = if active.ended.is_some() {
+                Duration::ZERO
+            } else {
+                let absent = self.orphans.absence(&active.session, self.now.boot);
+                Duration::from_millis(active.lost_after).saturating_sub(absent)
+            };
+            // A record is looked for once, and then once more when the time has come.
+            let first = here && self.orphans.search(name, &run, token);
+            if !first && (!left.is_zero() || !(here || owner)) {
+                self.look_after(name, left.max(RETRY_AFTER));
+                continue;
+            }
+            let dead = left.is_zero();
+            if dead && here && active.ended.is_none() {
+                let (swept, sweep) = self.orphans.is_swept(&active.session, name);
+                if sweep {
+                    self.act(Act::Sweep(active.session.clone()));
+                }
+                if !swept {
+                    continue;
+                }
+            }
+            self.view.entry(name).deciding = true;
+            let ask = self.ask(Ask::Find { name: name.clone(), run: run.clone(), token, dead });
+            self.act(Act::Find(ask, run, active.attempt));
+            under_way = true;
+            // One at a time: the status that counts it is put for each of them.
+            break;
+        }
+        under_way
+    }
+
+    /// The record of a dead session's run was looked for.
+    pub(super) fn found(
+        &mut self,
+        name: &JobName,
+        run: &RunId,
+        token: Revision,
+        dead: bool,
+        found: Result<Option<RunRecord>, LogError>,
+    ) {
+        let found = found.unwrap_or_else(|why| {
+            // Its absence must not keep a job from running again. A record that turns up later takes the place of the
+            // `Lost` that is recorded without it.
+            self.trouble_with(&why);
+            None
+        });
+        self.settled(name);
+        let Some(entry) = self.view.get(name) else { return };
+        let Some(known) = entry.run(run).filter(|known| known.token == token) else { return };
+        let Some(active) = known.active().cloned() else { return };
+        match (found, active.ended.is_some()) {
+            (Some(record), _) => self.record_orphan(name, record, token, &active),
+            (None, true) => self.record_declared(name, run, token, &active),
+            (None, false) if dead => {
+                let message = runs::lost_message(&active.session);
+                let session = self.sessions.present();
+                let declared = protocol::lose(name, (run, &active), token, session, message);
+                self.declare(name, run.clone(), declared);
+            }
+            (None, false) => {}
+        }
+    }
+
+    /// Decides in the tree how a run ended that nobody executes, before that is recorded.
+    pub(super) fn declare(&mut self, name: &JobName, run: RunId, (ended, txn): (ActiveRun, Txn)) {
+        self.view.entry(name).deciding = true;
+        self.commit(Ask::Declare { name: name.clone(), run, ended: Box::new(ended) }, txn);
+    }
+
+    pub(super) fn declared(
+        &mut self,
+        name: &JobName,
+        run: &RunId,
+        ended: &ActiveRun,
+        reply: Result<TxnReply, TreeError>,
+    ) {
+        match reply {
+            Ok(reply) if reply.succeeded => {
+                self.over_trouble();
+                let token = reply.revision;
+                let created = self.view.get(name).and_then(|entry| entry.run(run)).map(|known| known.created);
+                if let Some(created) = created {
+                    self.view.put_run(name, run, created, token, ended.clone());
+                }
+                self.settled(name);
+                self.record_declared(name, run, token, ended);
+            }
+            Ok(reply) => {
+                for pair in &reply.found {
+                    let _ = self.view.put(pair);
+                }
+                if reply.found.is_empty() {
+                    self.view.delete_run(name, run, reply.revision);
+                }
+                self.settled(name);
+                self.check_strays(name);
+            }
+            Err(why) => {
+                self.trouble_with(&why);
+                self.view.entry(name).deciding = false;
+                self.look_after(name, RETRY_AFTER);
+            }
+        }
+    }
+
+    fn record_declared(&mut self, name: &JobName, run: &RunId, token: Revision, active: &ActiveRun) {
+        let Some(end) = active.ended.clone() else { return };
+        let job = self.view.get(name).and_then(Entry::job);
+        // What the job says now is the best that is known.
+        let command = job.map(|job| job.command.display()).unwrap_or_default();
+        let record = runs::outline(name, command, run, active, self.now.wall, end.outcome, end.message);
+        self.record_orphan(name, record, token, active);
+    }
+
+    fn record_orphan(&mut self, name: &JobName, record: RunRecord, token: Revision, active: &ActiveRun) {
+        let job = self.view.get(name).and_then(Entry::job);
+        let keep = job.map(|job| job.history).unwrap_or_default();
+        self.record_end(End::new(record, keep, active.skipped.clone(), token, None));
+    }
+}

@@ -1,0 +1,55 @@
+//! Jobs of other workers that stand still although something is due: since when, on a clock that nobody sets.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use model::JobName;
+use model::run::Revision;
+
+use crate::executor::Boottime;
+
+/// The jobs of other workers of which something is due: the revision of what is due, and since when it stands there.
+#[derive(Debug, Default)]
+pub(super) struct Standing {
+    since: HashMap<JobName, (Revision, Boottime)>,
+}
+
+impl Standing {
+    /// How much of `patience` is left with a job that stands at this revision now.
+    pub(super) fn left(
+        &mut self,
+        name: &JobName,
+        at: Revision,
+        patience: Duration,
+        now: Boottime,
+    ) -> Duration {
+        let standing = self.since.entry(name.clone()).or_insert((at, now));
+        if standing.0 != at {
+            *standing = (at, now);
+        }
+        patience.saturating_sub(now.0.saturating_sub(standing.1.0))
+    }
+
+    pub(super) fn forget(&mut self, name: &JobName) {
+        self.since.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_job_that_stands_still_for_the_whole_time_is_taken_from_its_owner() {
+        let (name, patience) = (JobName::new("a").unwrap(), Duration::from_secs(75));
+        let at = |seconds| Boottime(Duration::from_secs(seconds));
+        let mut standing = Standing::default();
+        assert_eq!(standing.left(&name, Revision(1), patience, at(0)), patience);
+        assert_eq!(standing.left(&name, Revision(1), patience, at(70)), Duration::from_secs(5));
+        // The owner moved the cursor, and is late with the next slot too.
+        assert_eq!(standing.left(&name, Revision(2), patience, at(74)), patience);
+        assert_eq!(standing.left(&name, Revision(2), patience, at(150)), Duration::ZERO);
+        standing.forget(&name);
+        assert_eq!(standing.left(&name, Revision(2), patience, at(151)), patience);
+    }
+}
