@@ -12,7 +12,7 @@ use sim::report::{self, Totals};
 use sim::shrink::shrink;
 
 /// How many seeds, of twenty simulated minutes each.
-const SEEDS: u64 = 330;
+const SEEDS: u64 = 400;
 
 /// The first one. Not 1, so that `cargo xtask sim` tries others.
 const FROM: u64 = 100_000;

@@ -43,6 +43,8 @@ pub(super) type SkipName = (JobName, Slot, SkipReason);
 #[derive(Debug, Default)]
 pub(super) struct Facts {
     pub(super) sessions: BTreeMap<SessionId, SessionFacts>,
+    /// The session that each worker asked for last.
+    latest: BTreeMap<WorkerId, SessionId>,
     /// When each worker's process ended, if it did.
     dead_workers: BTreeMap<WorkerId, At>,
     dead_executors: BTreeSet<ExecutorId>,
@@ -63,6 +65,7 @@ pub(super) struct Facts {
 
 impl Facts {
     pub(super) fn opened(&mut self, session: SessionId, of: WorkerId) {
+        self.latest.insert(of, session.clone());
         self.sessions.insert(session, SessionFacts { of, lives: false, removed: false, clocks: Vec::new() });
     }
 
@@ -88,6 +91,12 @@ impl Facts {
             before.is_some() && before.into_iter().chain(late).all(|(_, clock)| *clock >= limit)
         });
         ahead.next().map(|(session, _)| session)
+    }
+
+    /// Whether its worker has asked for a later session.
+    pub(super) fn is_former(&self, session: &SessionId) -> bool {
+        let worker = self.worker_of(session);
+        worker.and_then(|worker| self.latest.get(&worker)).is_some_and(|latest| latest != session)
     }
 
     /// How many sessions live.

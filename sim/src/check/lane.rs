@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::run::{Outcome, Revision, RunId, SkipReason, Skipped};
+use model::run::{Outcome, Revision, RunId, SkipReason, Skipped, Slot};
 use model::schedule::{Schedule, TimeZone};
 use model::values::{ActiveRun, Cursor, JobStatus, LockValue, Timetable};
 use model::{Job, JobName};
@@ -63,6 +63,8 @@ pub(super) struct Lane {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Done {
     pub(super) claims: u64,
+    /// The slot that was claimed.
+    pub(super) slot: Option<Slot>,
     pub(super) ends: u64,
     pub(super) skipped: u64,
     pub(super) given_back: u64,
@@ -222,6 +224,7 @@ impl Lane {
             };
             self.claimed(run, active, epoch, facts, gone.len())?;
             done.claims += 1;
+            done.slot = Some(active.slot);
         }
         self.counted((now, by), &delta, &gone, &new_skips, facts, &mut done)?;
         self.take(now, delta);

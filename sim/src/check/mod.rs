@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model::keys::KeyPrefix;
-use model::run::{RunId, SessionId};
+use model::run::{RunId, SessionId, Slot};
 use model::schedule::TimeZone;
 use model::values::LockValue;
 use model::{JobName, UnixMillis};
@@ -158,8 +158,8 @@ impl Checker {
             match result {
                 Ok(done) => {
                     self.count(done);
-                    if done.claims > 0 {
-                        self.turn(now, &name);
+                    if let Some(slot) = done.slot {
+                        self.turn(now, &name, slot);
                     }
                 }
                 Err((invariant, text)) => self.fail(now, invariant, Some(&name), text),
@@ -171,13 +171,13 @@ impl Checker {
     }
 
     /// A job was claimed, perhaps before others that wait for a place.
-    fn turn(&mut self, now: At, job: &JobName) {
+    fn turn(&mut self, now: At, job: &JobName, slot: Slot) {
         let Some(fair) = &mut self.fair else { return };
         if now < self.disturbed || self.facts.live_sessions() != 1 {
             return fair.forget();
         }
         let wall = self.epoch + now.elapsed();
-        if let Err((job, (invariant, text))) = fair.claimed(job, self.lanes.values(), wall) {
+        if let Err((job, (invariant, text))) = fair.claimed((job, slot), self.lanes.values(), wall) {
             self.fail(now, invariant, Some(&job), text);
         }
     }
@@ -188,7 +188,7 @@ impl Checker {
     }
 
     fn count(&mut self, done: Done) {
-        let Done { claims, ends, skipped, given_back, retried, lost } = done;
+        let Done { claims, slot: _, ends, skipped, given_back, retried, lost } = done;
         self.tally.claims += claims;
         self.tally.ends += ends;
         self.tally.skipped += skipped;
@@ -263,6 +263,10 @@ impl Checker {
         let over = session.is_none_or(|session| !session.lives && !session.removed);
         if over && start.exclusive && start.guarded {
             let text = format!("process {} starts after its session {} has ended", start.pid, start.session);
+            self.fail(now, Invariant::WithinLease, Some(&job), text);
+        }
+        if start.exclusive && self.facts.is_former(&start.session) {
+            let text = format!("process {} starts for a former session of its worker", start.pid);
             self.fail(now, Invariant::WithinLease, Some(&job), text);
         }
         let foreign = self.lanes.get(&job).is_some_and(Lane::has_foreign_lock);

@@ -152,12 +152,12 @@ pub(crate) fn kills_and_moves(seed: u64) -> Plan {
 
 /// A worker whose registration another one sees late, and whose commands take long to end.
 pub(crate) fn seen_late(seed: u64) -> Plan {
-    let mut scene = Scene::new(seed, 2, 5, 1);
+    let mut scene = Scene::new(seed, 2, 4, 1);
     scene.plan.nodes[1].from = At::seconds(12);
-    scene.jobs(12, |job, _| job.schedule = "*/2 * * * * *".to_owned());
-    scene.each_job(|job| job.profile = stubborn(30_000, 45_000));
+    scene.jobs(12, |job, _| job.schedule = "20 * * * * *".to_owned());
+    scene.each_job(|job| job.profile = stubborn(30_000, 38_000));
     for round in 0..4 {
-        let at = 11 + round * 70;
+        let at = round * 60 + 10;
         scene.at(at, 15_000, What::WatchLag { node: 0, by: 12_000 });
         if round > 0 {
             scene.at(at, 500, What::KillWorker { node: 1 });
@@ -209,7 +209,7 @@ pub(crate) fn broken_watch(seed: u64) -> Plan {
 /// Two workers whose claims are refused all the time.
 pub(crate) fn refusals(seed: u64) -> Plan {
     let mut scene = Scene::new(seed, 2, 2, 5);
-    scene.jobs(2, |job, _| (job.form, job.schedule) = (Form::Reserved, "*/5 * * * * *".to_owned()));
+    scene.jobs(4, |job, _| (job.form, job.schedule) = (Form::Reserved, "*/2 * * * * *".to_owned()));
     scene.each_job(|job| job.profile = brief(300, 2000));
     scene.at(5, 90_000, What::Slow { node: 0, up_to: 2000 });
     scene.at(5, 90_000, What::WatchLag { node: 1, by: 5000 });
@@ -217,7 +217,7 @@ pub(crate) fn refusals(seed: u64) -> Plan {
         scene.at(15 + round * 32, 1, What::KillWorker { node: 0 });
     }
     for round in 0..8 {
-        let job = scene.rng.index(2);
+        let job = scene.rng.index(4);
         let then = scene.rng.pick(&[Ambush::Recreate, Ambush::Edit]);
         scene.at(20 + round * 8, 0, What::Ambush { job, then });
     }

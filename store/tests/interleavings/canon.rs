@@ -58,7 +58,7 @@ impl<'a> Words<'a> {
     }
 
     fn count(&mut self, count: usize) {
-        self.count(count);
+        self.number(u8::try_from(count).expect("there are few of everything"));
     }
 
     /// None is always named 0.

@@ -1,8 +1,8 @@
 //! Places for runs, and the jobs that wait for one.
 //!
-//! With `--max-runs` a worker has that many places. The jobs that find none wait in a line, ordered by the oldest slot of
-//! each that is not decided. That slot does not change while newer ones come, and it is the same for every worker, so a job
-//! keeps its turn when it goes to another worker, too. What waits for long is better off elsewhere: the worker then tells
+//! With `--max-runs` a worker has that many places. The jobs that find none wait in a line, ordered by the instant since which
+//! each has had no place: its oldest slot that is not decided, or its last run. That does not change while newer slots come,
+//! and it is in the tree, so a job keeps its turn when it goes to another worker, too. What waits for long is better off elsewhere: the worker then tells
 //! the others that it is **full**, and they take its jobs. Both ends of that have a delay, because each change makes every
 //! worker look at every job.
 
@@ -10,8 +10,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use model::JobName;
-use model::run::Slot;
+use model::{JobName, UnixMillis};
 
 use crate::executor::Boottime;
 
@@ -24,9 +23,9 @@ const FULL_FOR: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Capacity {
     most: Option<NonZeroUsize>,
-    /// The jobs that wait, by the oldest slot of each.
-    line: BTreeSet<(Slot, JobName)>,
-    places: HashMap<JobName, Slot>,
+    /// The jobs that wait, by since when.
+    line: BTreeSet<(UnixMillis, JobName)>,
+    places: HashMap<JobName, UnixMillis>,
     /// Since when somebody waits.
     waited_for: Option<Boottime>,
     /// Since when the others are told that there is no place.
@@ -48,8 +47,8 @@ impl Capacity {
         self.is_full(taken) || !self.line.is_empty()
     }
 
-    /// Puts a job whose oldest slot is `since` into the line.
-    pub(super) fn wait(&mut self, name: &JobName, since: Slot, now: Boottime) {
+    /// Puts a job into the line that waits since this instant.
+    pub(super) fn wait(&mut self, name: &JobName, since: UnixMillis, now: Boottime) {
         if let Some(before) = self.places.insert(name.clone(), since) {
             self.line.remove(&(before, name.clone()));
         }
@@ -98,8 +97,6 @@ impl Capacity {
 
 #[cfg(test)]
 mod tests {
-    use model::UnixMillis;
-
     use super::*;
 
     fn name(text: &str) -> JobName {
@@ -110,8 +107,8 @@ mod tests {
         Boottime(Duration::from_secs(seconds))
     }
 
-    fn slot(millis: i64) -> Slot {
-        Slot(UnixMillis(millis))
+    fn slot(millis: i64) -> UnixMillis {
+        UnixMillis(millis)
     }
 
     #[test]

@@ -116,7 +116,7 @@ impl Core {
         }
         let Some(entry) = self.view.get(name) else { return };
         let step = step(self.now.wall, entry);
-        let (known, at, oldest) = (entry.known(), standing_at(entry), oldest(entry, &step));
+        let (known, at, since) = (entry.known(), standing_at(entry), waits_since(entry, &step));
         let waits_for_log = step.skips() > 0 && entry.pending().len() + step.skips() > MOST_PENDING;
         let job = entry.job().cloned();
         if !step.needs_place() {
@@ -133,9 +133,8 @@ impl Core {
         }
         if step.needs_place() && !called && self.capacity.must_wait(self.runs.len()) {
             #[cfg(feature = "broken-rules")]
-            let oldest =
-                if self.breaks(super::Broken::PlaceInLineLost) { Slot(self.now.wall) } else { oldest };
-            self.capacity.wait(name, oldest, self.now.boot);
+            let since = if self.breaks(super::Broken::PlaceInLineLost) { self.now.wall } else { since };
+            self.capacity.wait(name, since, self.now.boot);
             // A newer slot can change what is done about an older one.
             let next = job.and_then(|job| job.schedule.next_after(self.now.wall));
             return self.look_at(name, next);
@@ -235,13 +234,18 @@ fn standing_at(entry: &Entry) -> Revision {
     entry.known().cursor.max(entry.known().definition).max(runs.unwrap_or_default())
 }
 
-/// The oldest slot of a job that waits for a place.
-fn oldest(entry: &Entry, step: &Step) -> Slot {
-    match step {
+/// Since when a job waits for a place: since its oldest slot that is not decided, or since it last had one.
+fn waits_since(entry: &Entry, step: &Step) -> UnixMillis {
+    let oldest = match step {
         Step::Retry { active, .. } => active.slot,
         Step::Claim { slot, skipped } => skipped.first().map_or(*slot, |skipped| skipped.from),
-        _ => entry.cursor.value.as_ref().map_or(Slot(UnixMillis::EPOCH), |cursor| cursor.slot),
-    }
+        _ => return UnixMillis::EPOCH,
+    };
+    let claimed = entry.runs().filter_map(KnownRun::active).filter(|active| active.is_held());
+    let claimed = claimed.map(|active| active.claimed).max();
+    let ended =
+        entry.status.value.as_ref().and_then(|status| status.recent.last()).map(|recent| recent.ended);
+    oldest.0.max(claimed.unwrap_or_default()).max(ended.unwrap_or_default())
 }
 
 /// What there is to do about a job.
