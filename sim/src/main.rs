@@ -1,6 +1,7 @@
 //! Runs seeds, and shows what breaks a promise.
 
 use std::collections::BTreeSet;
+use std::fmt::Write;
 use std::panic;
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -19,50 +20,51 @@ use sim::shrink::shrink;
 /// Simulate clusters of workers with faults, and check that every promise is kept
 #[derive(Debug, Parser)]
 #[command(name = "crontab-sim", max_term_width = 100)]
+#[expect(clippy::struct_excessive_bools, reason = "each of them is an option of its own")]
 struct Arguments {
-    /// How many seeds
+    /// How many seeds are tried. Each is a cluster of its own
     #[arg(long, default_value_t = 50)]
     seeds: u64,
-    /// The first one
+    /// The first seed
     #[arg(long, default_value_t = 1)]
     from: u64,
-    /// How many minutes each of them simulates
+    /// How many minutes each seed simulates
     #[arg(long, default_value_t = 20)]
     minutes: u64,
-    /// How many seeds are simulated at once
+    /// How many seeds are simulated at the same time
     #[arg(long, default_value_t = 2)]
-    jobs_threads: usize,
-    /// How many nodes, instead of a number by the seed
+    threads: usize,
+    /// How many nodes each cluster has. Without it, the seed says how many
     #[arg(long)]
     nodes: Option<usize>,
-    /// How many jobs, instead of a number by the seed
+    /// How many jobs each cluster has. Without it, the seed says how many
     #[arg(long)]
     jobs: Option<usize>,
-    /// When all jobs run, as in a manifest, instead of a schedule by the seed for each
+    /// When all jobs run, as in a manifest. Without it, the seed says when each of them runs
     #[arg(long)]
     schedule: Option<String>,
-    /// No faults
+    /// Make no faults
     #[arg(long)]
     calm: bool,
-    /// Only these nodes of the plan, by their numbers
+    /// Leave out all nodes but these, by their numbers
     #[arg(long, value_delimiter = ',')]
     keep_nodes: Option<Vec<usize>>,
-    /// Only these jobs of the plan
+    /// Leave out all jobs but these, by their numbers
     #[arg(long, value_delimiter = ',')]
     keep_jobs: Option<Vec<usize>>,
-    /// Only these faults of the plan; `none` for none
+    /// Leave out all faults but these, by their numbers; `none` leaves out all
     #[arg(long, value_delimiter = ',')]
     keep_faults: Option<Vec<String>>,
-    /// Leave a rule out on purpose, to see that it is noticed
+    /// Leave out a rule on purpose, to see that the simulator notices
     #[arg(long, value_parser = Sabotage::by_name)]
     sabotage: Option<Sabotage>,
-    /// Show the plan and everything that happens
+    /// Show everything that happens in a seed that breaks a promise, and look for no smaller plan
     #[arg(long)]
     trace: bool,
-    /// Show what broke a promise as it is, without making its plan smaller
+    /// Look for no smaller plan
     #[arg(long)]
     no_shrink: bool,
-    /// Go on after a broken promise, and say which seeds break which
+    /// Try all seeds, also after one that breaks a promise, and list those that do
     #[arg(long)]
     survey: bool,
 }
@@ -88,11 +90,11 @@ impl Arguments {
         let mut options = format!(" --minutes {}", self.minutes);
         for (name, number) in [("nodes", self.nodes), ("jobs", self.jobs)] {
             if let Some(number) = number {
-                options.push_str(&format!(" --{name} {number}"));
+                let _ = write!(options, " --{name} {number}");
             }
         }
         if let Some(schedule) = &self.schedule {
-            options.push_str(&format!(" --schedule '{schedule}'"));
+            let _ = write!(options, " --schedule '{schedule}'");
         }
         if self.calm {
             options.push_str(" --calm");
@@ -141,7 +143,7 @@ fn simulate(arguments: &Arguments) -> Totals {
         }
     };
     thread::scope(|scope| {
-        for _ in 0..arguments.jobs_threads.max(1) {
+        for _ in 0..arguments.threads.max(1) {
             scope.spawn(work);
         }
     });
@@ -160,7 +162,9 @@ fn explain(arguments: &Arguments, seed: u64, violation: &Violation) {
     };
     match report::story(&plan.keep(&keep), arguments.sabotage, arguments.trace) {
         Some(story) => println!("\n{story}"),
-        None => println!("the same seed does not break it again: the simulation is not a function of its plan"),
+        None => {
+            println!("the same seed does not break it again: the simulation is not a function of its plan");
+        }
     }
     println!("again: {}", report::replay(seed, &arguments.options(), &keep, arguments.sabotage));
     println!("with --trace it shows everything that happens");

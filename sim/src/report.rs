@@ -40,7 +40,6 @@ impl Totals {
             self.broken.insert(seed, violation);
         }
     }
-
 }
 
 /// Two lines: what happened, and the faults.
@@ -71,7 +70,7 @@ pub fn replay(seed: u64, options: &str, keep: &Keep, sabotage: Option<Sabotage>)
     if let Some(sabotage) = sabotage {
         let _ = write!(command, " --sabotage {}", sabotage.name());
     }
-    command
+    command + " --no-shrink"
 }
 
 /// What a plan that breaks a promise is, and what happened before. With `all`, everything that happened; otherwise the
@@ -79,8 +78,7 @@ pub fn replay(seed: u64, options: &str, keep: &Keep, sabotage: Option<Sabotage>)
 pub fn story(plan: &Plan, sabotage: Option<Sabotage>, all: bool) -> Option<String> {
     let outcome = cluster::run(plan, sabotage, true);
     let violation = outcome.violation?;
-    let lines: Vec<&Line> =
-        outcome.trace.iter().filter(|line| all || concerns(line, &violation)).collect();
+    let lines: Vec<&Line> = outcome.trace.iter().filter(|line| all || concerns(line, &violation)).collect();
     let shown = if all { lines.len() } else { SHOWN };
     let mut story = format!("{plan}\n");
     for line in &lines[lines.len().saturating_sub(shown)..] {

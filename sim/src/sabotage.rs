@@ -38,13 +38,15 @@ pub enum Sabotage {
 impl Sabotage {
     /// The transaction as it reaches the tree.
     pub(crate) fn of_txn(self, mut txn: Txn) -> Txn {
-        let left_out = |compare: &Compare| match (self, compare) {
-            (Self::CursorNotCompared, Compare::Modified(Key::Cursor(_), _))
-            | (Self::TokenNotCompared, Compare::Modified(Key::Run(..), _))
-            | (Self::SessionNotCompared, Compare::Created(Key::Worker(_), _))
-            | (Self::DefinitionNotCompared, Compare::Modified(Key::Job(_), _))
-            | (Self::RunsNotCompared, Compare::Empty(_)) => true,
-            _ => false,
+        let left_out = |compare: &Compare| {
+            matches!(
+                (self, compare),
+                (Self::CursorNotCompared, Compare::Modified(Key::Cursor(_), _))
+                    | (Self::TokenNotCompared, Compare::Modified(Key::Run(..), _))
+                    | (Self::SessionNotCompared, Compare::Created(Key::Worker(_), _))
+                    | (Self::DefinitionNotCompared, Compare::Modified(Key::Job(_), _))
+                    | (Self::RunsNotCompared, Compare::Empty(_))
+            )
         };
         txn.when.retain(|compare| !left_out(compare));
         txn

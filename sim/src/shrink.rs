@@ -15,7 +15,7 @@ const MOST_TRIES: u32 = 600;
 const LONGEST: Duration = Duration::from_secs(40);
 
 /// A smaller plan may break the promise this much later.
-const AFTER: Duration = Duration::from_secs(120);
+const AFTER: Duration = Duration::from_mins(2);
 
 /// The smallest part of a plan that was found to break the same promise. One that is only looked at in the end has to be
 /// about the same job: a job that is left without what it needs breaks it too.

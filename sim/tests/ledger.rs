@@ -1,189 +1,15 @@
-//! The ledger ([`sim::check`]) notices: made-up transactions and processes, each of which breaks a promise. They begin
-//! with a job that runs every ten seconds, whose cursor stands at 0, and two workers.
+//! The ledger ([`sim::check`]) notices: made-up transactions and processes, each of which breaks a promise.
+
+mod made_up;
 
 use std::time::Duration;
 
-use model::keys::{Key, KeyPrefix};
-use model::run::{Outcome, Revision, RunId, SessionId, SkipReason, Skipped, Slot};
-use model::schedule::TimeZone;
-use model::values::{ActiveRun, Cursor, DeclaredEnd, JobStatus, RecentRun, Timetable, Waiting, WorkerInfo};
-use model::{JobName, UnixMillis};
-use serde::Serialize;
-use sim::check::{Asked, By, Checker, ExecutorId, Exit, Invariant, Start, WorkerId};
-use sim::plan::{Plan, Size};
-use sim::time::At;
-use store::memory::TreeState;
-use store::{Op, Txn};
-
-const FIRST: WorkerId = WorkerId(0);
-const SECOND: WorkerId = WorkerId(1);
-
-fn name() -> JobName {
-    JobName::new("job").unwrap()
-}
-
-fn session(worker: WorkerId) -> SessionId {
-    SessionId(format!("session-{}", worker.0))
-}
-
-fn slot(seconds: i64) -> Slot {
-    Slot(UnixMillis(seconds * 1000))
-}
-
-fn skip(from: i64, to: i64, reason: SkipReason) -> Skipped {
-    let count = u32::try_from((to - from) / 10 + 1).unwrap();
-    Skipped { from: slot(from), to: slot(to), count: Some(count), reason }
-}
-
-fn json(value: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(value).unwrap()
-}
-
-/// A tree and the checker that follows it.
-struct Ledger {
-    tree: TreeState,
-    checker: Checker,
-    now: At,
-}
-
-impl Ledger {
-    fn new() -> Self {
-        let prefix = KeyPrefix::default();
-        let checker = Checker::new(prefix.clone(), TimeZone::UTC, UnixMillis(0), true);
-        let mut ledger = Self { tree: TreeState::new(prefix), checker, now: At::seconds(1) };
-        ledger.put_job(false);
-        for worker in [FIRST, SECOND] {
-            ledger.checker.session_asked(session(worker), worker);
-            ledger.register(worker, 1000);
-        }
-        ledger.by(FIRST, vec![ledger.cursor(0, &[])]);
-        assert_eq!(ledger.broken(), None);
-        ledger
-    }
-
-    fn put_job(&mut self, suspend: bool) {
-        let size = Size { jobs: Some(1), faults: false, ..Size::default() };
-        let mut job = Plan::make(1, &size).jobs.remove(0);
-        (job.name, job.form, job.schedule, job.zone) =
-            (name(), sim::plan::Form::Spec, "*/10 * * * * *".to_owned(), "UTC");
-        (job.allow, job.suspend, job.starting_deadline) = (false, suspend, None);
-        self.commit(By::Others, vec![Op::Put(Key::Job(name()), job.value())]);
-    }
-
-    fn register(&mut self, worker: WorkerId, clock: i64) {
-        let info = WorkerInfo::new("a", "node", "1", UnixMillis(0));
-        let info = WorkerInfo { clock: Some(UnixMillis(clock)), ..info };
-        self.commit(By::Worker(worker), vec![Op::Put(Key::Worker(session(worker)), json(&info))]);
-    }
-
-    fn commit(&mut self, by: By, then: Vec<Op>) {
-        let before = self.tree.revision();
-        self.tree.commit(self.now.elapsed(), &Txn { when: vec![], then, otherwise: vec![] }).unwrap();
-        let (_, groups) = self.tree.changes_since(before, &store::protocol::FOLLOWED).unwrap();
-        for changes in groups {
-            self.checker.transaction(self.now, by, &changes);
-        }
-    }
-
-    fn by(&mut self, worker: WorkerId, then: Vec<Op>) {
-        self.commit(By::Worker(worker), then);
-    }
-
-    fn broken(&self) -> Option<Invariant> {
-        self.checker.violation().map(|violation| violation.invariant)
-    }
-
-    fn job(&self) -> (Revision, Revision) {
-        let pair = self.tree.get(&Key::Job(name())).unwrap();
-        (pair.created, pair.modified)
-    }
-
-    fn cursor_value(&self, to: i64, skips: &[Skipped]) -> Cursor {
-        let (schedule, zone) = ("*/10 * * * * *".to_owned(), "UTC".to_owned());
-        let timetable =
-            Timetable { schedule, dialect: model::Dialect::Standard, zone, suspended: false };
-        let (job, epoch) = (self.job().0, Revision::NONE);
-        Cursor { slot: slot(to), job, timetable, epoch, skips: skips.to_vec() }
-    }
-
-    fn cursor(&self, to: i64, skips: &[Skipped]) -> Op {
-        Op::Put(Key::Cursor(name()), json(&self.cursor_value(to, skips)))
-    }
-
-    fn run(&self, at: i64) -> RunId {
-        RunId::of_slot_in(&name(), self.job().0, Revision::NONE, slot(at))
-    }
-
-    fn active(&self, at: i64, worker: WorkerId) -> ActiveRun {
-        let (job, definition) = self.job();
-        ActiveRun {
-            session: session(worker),
-            node: "node".to_owned(),
-            slot: slot(at),
-            attempt: 0,
-            claimed: UnixMillis(0),
-            definition,
-            lost_after: 0,
-            skipped: Vec::new(),
-            job,
-            waiting: None,
-            ended: None,
-        }
-    }
-
-    fn put_run(&self, at: i64, active: &ActiveRun) -> Op {
-        Op::Put(Key::Run(name(), self.run(at)), json(active))
-    }
-
-    /// The first worker takes a slot.
-    fn claim(&mut self, at: i64) {
-        let then = vec![self.cursor(at, &[]), self.put_run(at, &self.active(at, FIRST))];
-        self.by(FIRST, then);
-    }
-
-    fn waits(&self, at: i64) -> ActiveRun {
-        let waiting = Some(Waiting { because: "late".to_owned() });
-        ActiveRun { waiting, ..self.active(at, FIRST) }
-    }
-
-    fn status(&self, at: i64, outcome: Outcome) -> JobStatus {
-        let before = self.tree.get(&Key::Status(name()));
-        let mut status: JobStatus =
-            before.map(|pair| serde_json::from_slice(&pair.value).unwrap()).unwrap_or_default();
-        status.add_run(RecentRun { run: self.run(at), slot: slot(at), outcome, ended: UnixMillis(0) });
-        status
-    }
-
-    fn end(&mut self, worker: WorkerId, at: i64, outcome: Outcome) {
-        let status = json(&self.status(at, outcome));
-        let then = vec![Op::Delete(Key::Run(name(), self.run(at))), Op::Put(Key::Status(name()), status)];
-        self.by(worker, then);
-    }
-
-    fn process(&self, pid: u64, at: i64) -> Start {
-        let run = self.run(at);
-        let token = self.tree.get(&Key::Run(name(), run.clone())).map_or(Revision(99), |pair| pair.modified);
-        Start {
-            pid,
-            job: name(),
-            run,
-            attempt: 0,
-            session: session(FIRST),
-            token,
-            exclusive: true,
-            grace: Duration::from_secs(5),
-            guarded: true,
-            worker: FIRST,
-            executor: ExecutorId(0),
-            wall: UnixMillis(0),
-        }
-    }
-
-    fn starts(&mut self, pid: u64, at: i64) {
-        let start = self.process(pid, at);
-        self.checker.started(self.now, start);
-    }
-}
+use made_up::{FIRST, Ledger, SECOND, json, name, session, skip, slot};
+use model::keys::Key;
+use model::run::{Outcome, SkipReason, Skipped};
+use model::values::{ActiveRun, Cursor, DeclaredEnd, JobStatus};
+use sim::check::{Asked, By, Exit, Invariant, Start};
+use store::Op;
 
 type Case = (&'static str, Invariant, fn(&mut Ledger));
 
@@ -257,10 +83,7 @@ fn set_back(ledger: &mut Ledger, other_clock: i64) {
         last_skipped: Some(set),
         ..JobStatus::default()
     };
-    let then = vec![
-        Op::Put(Key::Cursor(name()), json(&cursor)),
-        Op::Put(Key::Status(name()), json(&status)),
-    ];
+    let then = vec![Op::Put(Key::Cursor(name()), json(&cursor)), Op::Put(Key::Status(name()), json(&status))];
     ledger.by(FIRST, then);
 }
 
@@ -432,7 +255,7 @@ fn a_grace_may_be_cut_by_the_fence_and_by_a_second_stop() {
     ledger.checker.asked(1, Asked::Fence);
     ledger.checker.grace_over(ledger.now + Duration::from_secs(1), 1);
     assert_eq!(ledger.broken(), None);
-    ledger.checker.stopped(FIRST, Duration::from_secs(3600));
+    ledger.checker.stopped(FIRST, Duration::from_hours(1));
     ledger.checker.stopped(FIRST, Duration::ZERO);
     ledger.checker.grace_over(ledger.now, 2);
     assert_eq!(ledger.broken(), None);

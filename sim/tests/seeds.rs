@@ -62,11 +62,13 @@ fn fixed_seeds_keep_every_promise() {
 #[test]
 fn a_seed_is_the_same_simulation_each_time() {
     for seed in [1, 2, 3] {
-        let plan = Plan::make(seed, &Size { lasts: Duration::from_mins(8), jobs: Some(6), ..Size::default() });
+        let plan =
+            Plan::make(seed, &Size { lasts: Duration::from_mins(8), jobs: Some(6), ..Size::default() });
         let run = || {
             let outcome = cluster::run(&plan, None, true);
             let lines: Vec<String> = outcome.trace.iter().map(ToString::to_string).collect();
-            let totals = format!("{:?} {:?} {} {}", outcome.tally, outcome.faults, outcome.events, outcome.digest);
+            let totals =
+                format!("{:?} {:?} {} {}", outcome.tally, outcome.faults, outcome.events, outcome.digest);
             (lines, totals)
         };
         let (first, second) = (run(), run());

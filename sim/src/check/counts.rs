@@ -6,9 +6,9 @@ use model::run::{Outcome, RunId, Skipped};
 use model::values::{ActiveRun, JobStatus};
 
 use super::facts::{Facts, WorkerId};
+use super::invariant::{Broken, Invariant, broken};
 use super::lane::{Done, Lane, SeenRun, by_reason, count, difference};
 use super::reading::{Delta, Read};
-use super::invariant::{Broken, Invariant, broken};
 use crate::time::At;
 
 impl Lane {
@@ -56,7 +56,7 @@ impl Lane {
         done.skipped += count(&skipped);
         if let Some((run, SeenRun { active: Some(active), .. })) = ended {
             let outcome = after.recent.last().map_or(Outcome::Lost, |recent| recent.outcome);
-            self.ended(by, run, active, outcome, facts)?;
+            Self::ended(by, run, active, outcome, facts)?;
             self.counted.insert((run.clone(), active.attempt), (outcome, now));
             done.ends += 1;
             done.lost += u64::from(outcome == Outcome::Lost);
@@ -118,7 +118,6 @@ impl Lane {
 
     /// Checks that whoever ended a run was the one to do so, and that it has ended.
     fn ended(
-        &self,
         by: WorkerId,
         run: &RunId,
         active: &ActiveRun,

@@ -7,15 +7,15 @@ use model::decide::CURSOR_AHEAD;
 use model::run::{Revision, RunId, SkipReason, Skipped};
 use model::values::{ActiveRun, Cursor, MOST_PENDING};
 
+use super::cover;
 use super::facts::{Facts, WorkerId};
 use super::invariant::{Broken, Invariant, broken};
 use super::lane::{Lane, SeenCursor, SeenRun, count};
 use super::reading::Definition;
-use super::cover;
 use crate::time::At;
 
 /// For so long a worker may believe that a lock is held which has been let go: no news of that came.
-const LOCK_BELIEVED: Duration = Duration::from_secs(120);
+const LOCK_BELIEVED: Duration = Duration::from_mins(2);
 
 impl Lane {
     /// A cursor was put. Returns the stretches that are new in it.
@@ -80,7 +80,7 @@ impl Lane {
         };
         if cursor.epoch != former.cursor.epoch {
             let plain = claimed.is_empty() && gone.is_empty();
-            let new = self.set_back(cursor, former, definition, plain, new)?;
+            let new = Self::set_back(cursor, former, definition, plain, new)?;
             if let Some(session) = facts.ahead_of(former.cursor.slot.0 - CURSOR_AHEAD, now, by) {
                 let text = format!(
                     "the cursor was set back from {} although the clock of {session} is not behind it",
@@ -95,7 +95,7 @@ impl Lane {
             return broken(Invariant::CursorForward, text);
         }
         if let [(run, seen)] = gone {
-            return self.skipped_waiting(run, seen, cursor, former, new);
+            return Self::skipped_waiting(run, seen, cursor, former, new);
         }
         if !claimed.is_empty() && !former.cursor.timetable.is_of(job) {
             let text = "a slot was claimed while the cursor was armed for another timetable".to_owned();
@@ -121,7 +121,6 @@ impl Lane {
 
     /// The cursor was ahead of all clocks, and somebody let the job go on from its right time.
     pub(super) fn set_back(
-        &self,
         cursor: &Cursor,
         former: &SeenCursor,
         definition: &Definition,
@@ -145,7 +144,6 @@ impl Lane {
 
     /// The slot of a waiting run became a skipped one.
     fn skipped_waiting(
-        &self,
         run: &RunId,
         seen: &SeenRun,
         cursor: &Cursor,
@@ -191,4 +189,3 @@ impl Lane {
         facts.is_skip_recorded(&(self.name.clone(), skip.from, skip.reason))
     }
 }
-

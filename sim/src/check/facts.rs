@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use model::{JobName, UnixMillis};
 use model::record::{RunRecord, SkipRecord};
 use model::run::{Outcome, RunId, SessionId, SkipReason, Slot};
+use model::{JobName, UnixMillis};
 
 use super::witness::Witness;
 use crate::time::At;
@@ -34,7 +34,7 @@ pub(super) struct SessionFacts {
 pub(super) type Attempt = (RunId, u32);
 
 /// For so long what a worker says of its clock may not be known to the others.
-const CLOCK_HEARD: Duration = Duration::from_secs(60);
+const CLOCK_HEARD: Duration = Duration::from_mins(1);
 
 /// A skipped stretch, as the log names it.
 pub(super) type SkipName = (JobName, Slot, SkipReason);

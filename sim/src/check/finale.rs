@@ -6,10 +6,10 @@ use std::time::Duration;
 use model::run::{Outcome, Skipped};
 use model::{JobName, UnixMillis};
 
-use super::facts::{Attempt, Facts};
-use super::lane::Lane;
 use super::Checker;
+use super::facts::{Attempt, Facts};
 use super::invariant::{Broken, Invariant, broken};
+use super::lane::Lane;
 use crate::time::At;
 
 /// When and how it is looked.
@@ -26,7 +26,7 @@ pub struct End {
 }
 
 /// How long a run may be recorded, or its end, without anything happening.
-const SETTLES: Duration = Duration::from_secs(60);
+const SETTLES: Duration = Duration::from_mins(1);
 
 impl Checker {
     /// Looks at everything. Spools have been shipped.

@@ -92,12 +92,8 @@ impl Invariant {
             Self::TrueRecords => "Promised: a record says what happened to the process.",
             Self::LostTruly => "Promised: a run is called lost only where something died.",
             Self::Recorded => "Promised: every end and every skipped slot is in the log.",
-            Self::GoneWithWorker => {
-                "Promised: every process of a worker is gone shortly after the worker."
-            }
-            Self::KillsReach => {
-                "Promised: a run is asked to end soon after its job was killed or deleted."
-            }
+            Self::GoneWithWorker => "Promised: every process of a worker is gone shortly after the worker.",
+            Self::KillsReach => "Promised: a run is asked to end soon after its job was killed or deleted.",
             Self::SkipsTrue => "Promised: a slot is skipped as an overlap only while the job is busy.",
             Self::FairShare => {
                 "Promised: of the jobs that wait for a place, none is passed over again and again."

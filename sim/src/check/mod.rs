@@ -18,6 +18,7 @@ mod invariant;
 mod lane;
 mod reading;
 mod runs;
+mod tally;
 mod truth;
 mod witness;
 
@@ -35,6 +36,7 @@ use store::{Change, LogEntry};
 pub use facts::{ExecutorId, WorkerId};
 pub use finale::End;
 pub use invariant::{Invariant, Violation};
+pub use tally::Tally;
 pub use witness::{Asked, Exit, Start};
 
 use self::facts::Facts;
@@ -46,7 +48,7 @@ use self::witness::Process;
 use crate::time::At;
 
 /// For so long news of a kill may take to reach a worker, whatever goes wrong.
-const KILL_REACHES: Duration = Duration::from_secs(120);
+const KILL_REACHES: Duration = Duration::from_mins(2);
 
 /// Who changed the tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,38 +59,6 @@ pub enum By {
     Lease,
     /// Anybody else, who may do anything.
     Others,
-}
-
-/// What happened, in numbers.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Tally {
-    /// Claims that were committed.
-    pub claims: u64,
-    /// Runs whose end was counted.
-    pub ends: u64,
-    /// Those of them that were lost.
-    pub lost: u64,
-    /// Skipped slots that were counted.
-    pub skipped: u64,
-    /// Claims that were given back.
-    pub given_back: u64,
-    /// Runs that were taken again after that.
-    pub retried: u64,
-    /// Processes.
-    pub processes: u64,
-}
-
-impl std::ops::AddAssign for Tally {
-    fn add_assign(&mut self, other: Self) {
-        let Self { claims, ends, lost, skipped, given_back, retried, processes } = other;
-        self.claims += claims;
-        self.ends += ends;
-        self.lost += lost;
-        self.skipped += skipped;
-        self.given_back += given_back;
-        self.retried += retried;
-        self.processes += processes;
-    }
 }
 
 /// Everything that is known, and the first promise that was broken.
@@ -348,7 +318,9 @@ impl Checker {
 
     /// Holds a process that was not asked to end, up to now, against the kills of its job.
     fn kill_reached(&mut self, now: At, pid: u64) {
-        let Some(process) = self.facts.witness.get(pid).filter(|process| process.asked.is_none()) else { return };
+        let Some(process) = self.facts.witness.get(pid).filter(|process| process.asked.is_none()) else {
+            return;
+        };
         let Some(lane) = self.lanes.get(&process.start.job) else { return };
         if let Some(at) = lane.hit(&process.start.run).filter(|at| now.since(*at) > KILL_REACHES) {
             let text =

@@ -37,6 +37,7 @@ pub(super) struct PutRun {
 
 /// What one revision changes of one job. The inner `None` of each field means that the key was deleted.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::option_option, reason = "the outer one says whether there was a change")]
 pub(super) struct Delta {
     /// That of the changes.
     pub(super) revision: Revision,
@@ -99,7 +100,9 @@ pub(super) fn read(prefix: &KeyPrefix, zone: TimeZone, changes: &[Change]) -> Tr
                 });
                 delta(jobs, name, revision).runs.push((run, put));
             }
-            Key::RunOn(name, ..) => delta(jobs, name, revision).foreign_runs.push((text.clone(), put.is_some())),
+            Key::RunOn(name, ..) => {
+                delta(jobs, name, revision).foreign_runs.push((text.clone(), put.is_some()));
+            }
             Key::Worker(session) => {
                 let registration = put.map_or(Registration::Ended, |pair| {
                     let info = protocol::read::<WorkerInfo>(pair).ok();

@@ -4,8 +4,8 @@ use model::record::RunRecord;
 use model::run::Outcome;
 
 use super::facts::Facts;
-use super::witness::{Asked, Exit, Process};
 use super::invariant::{Broken, Invariant, broken};
+use super::witness::{Asked, Exit, Process};
 
 /// Holds a record that comes into a spool against the processes.
 pub(super) fn of_record(record: &RunRecord, facts: &Facts) -> Result<(), Broken> {

@@ -154,13 +154,10 @@ impl Witness {
     pub(super) fn gone(&mut self, pid: u64, now: At) {
         let Some(process) = self.processes.get_mut(&pid) else { return };
         process.gone = Some(now);
-        for alive in [
-            self.alive_of_job.get_mut(&process.start.job),
-            self.alive_of_session.get_mut(&process.start.session),
-        ] {
-            if let Some(alive) = alive {
-                alive.remove(&pid);
-            }
+        let of_job = self.alive_of_job.get_mut(&process.start.job);
+        let of_session = self.alive_of_session.get_mut(&process.start.session);
+        for alive in of_job.into_iter().chain(of_session) {
+            alive.remove(&pid);
         }
     }
 

@@ -17,7 +17,7 @@ use crate::sabotage::Sabotage;
 const ENDS_WITHIN: Duration = Duration::from_secs(30);
 
 /// As [`ENDS_WITHIN`], for a worker that was stopped by SIGSTOP meanwhile: with the longest grace of a plan.
-const LONGEST_END: Duration = Duration::from_secs(60);
+const LONGEST_END: Duration = Duration::from_mins(1);
 
 /// How long after its worker a process may live.
 const GONE_WITHIN: Duration = Duration::from_millis(100);

@@ -112,16 +112,8 @@ impl World<'_> {
                 self.put(vec![Op::Put(Key::Killer(name.clone()), Vec::new())]);
                 self.after(SIGNAL, Ev::Environment(Later::Remove(Key::Killer(name))));
             }
-            What::MalformedJob { .. } => {
-                if self.tree.get(&Key::Job(name.clone())).is_some() {
-                    self.put(vec![Op::Put(Key::Job(name), b"{\"command\":".to_vec())]);
-                }
-            }
-            What::MalformedStatus { .. } => {
-                if self.tree.get(&Key::Status(name.clone())).is_some() {
-                    self.put(vec![Op::Put(Key::Status(name), b"[]".to_vec())]);
-                }
-            }
+            What::MalformedJob { .. } => self.overwrite(Key::Job(name), b"{\"command\":"),
+            What::MalformedStatus { .. } => self.overwrite(Key::Status(name), b"[]"),
             What::Foreign { .. } => self.put(foreign(&name).map(|key| Op::Put(key, b"{}".to_vec())).into()),
             What::OldWorker { .. } => self.take_lock(index, &name),
             What::Ambush { then, .. } => drop(self.environment.ambushes.insert(name, *then)),
@@ -129,19 +121,20 @@ impl World<'_> {
         }
     }
 
+    /// Puts another value where there is one.
+    fn overwrite(&mut self, key: Key, value: &[u8]) {
+        if self.tree.get(&key).is_some() {
+            self.put(vec![Op::Put(key, value.to_vec())]);
+        }
+    }
+
     pub(super) fn end_of_job(&mut self, index: usize, what: &What) {
         let Some(name) = what.job().and_then(|id| self.environment.name(id)) else { return };
         match what {
             What::Suspend { job } => self.suspend(*job, false),
-            What::Delete { job } => {
-                if self.tree.get(&Key::Job(name)).is_none() {
-                    self.put_job(*job);
-                }
-            }
-            What::MalformedJob { job } => {
-                if self.tree.get(&Key::Job(name)).is_some() {
-                    self.put_job(*job);
-                }
+            What::Delete { job } if self.tree.get(&Key::Job(name.clone())).is_none() => self.put_job(*job),
+            What::MalformedJob { job } if self.tree.get(&Key::Job(name.clone())).is_some() => {
+                self.put_job(*job);
             }
             What::Foreign { .. } => self.put(foreign(&name).map(Op::Delete).into()),
             What::OldWorker { .. } => {

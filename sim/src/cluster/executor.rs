@@ -4,12 +4,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use model::JobName;
 use worker::core::Order;
 use worker::executor::{Ended, Event, ExitResult, Fence, RunKey, Start, StopReason};
 
-use super::process::{Draw, Process};
 use super::about::About;
+use super::process::{Draw, Process};
 use super::{Ev, World};
 use crate::check::{self, ExecutorId, Exit, Invariant, WorkerId};
 use crate::plan::What;
@@ -31,7 +30,7 @@ pub(super) enum Notice {
 }
 
 #[derive(Debug)]
-enum Stage {
+pub(super) enum Stage {
     /// Its instant has not come.
     Waiting,
     /// It is being spawned, and was asked to end meanwhile.
@@ -40,35 +39,36 @@ enum Stage {
 }
 
 #[derive(Debug)]
-struct Run {
-    start: Start,
-    stage: Stage,
+pub(super) struct Run {
+    pub(super) start: Start,
+    pub(super) stage: Stage,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fenced {
+pub(super) enum Fenced {
     No,
     Stopped,
     Killed,
 }
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each of them can be so without the others")]
 pub(super) struct Executor {
     worker: WorkerId,
-    node: usize,
-    runs: BTreeMap<RunKey, Run>,
-    fence: Option<Fence>,
-    fenced: Fenced,
+    pub(super) node: usize,
+    pub(super) runs: BTreeMap<RunKey, Run>,
+    pub(super) fence: Option<Fence>,
+    pub(super) fenced: Fenced,
     /// Nothing starts any more.
     stopping: bool,
     /// Its pipe is closed.
-    closed: bool,
-    dead: bool,
+    pub(super) closed: bool,
+    pub(super) dead: bool,
     /// It is stopped by SIGSTOP, and what comes to it waits here.
-    paused: bool,
+    pub(super) paused: bool,
     /// When that ended last.
     continued: Option<At>,
-    held: Vec<Ev>,
+    pub(super) held: Vec<Ev>,
     rng: Rng,
 }
 
@@ -100,12 +100,6 @@ impl World<'_> {
         let at = &mut self.workers[worker.0];
         at.last_event = (self.now + wait).max(at.last_event);
         self.queue.put(at.last_event, Ev::FromExecutor(worker, executor, event));
-    }
-
-    fn is_past_fence(&self, executor: ExecutorId) -> bool {
-        let at = &self.executors[executor.0];
-        let boot = self.clocks(at.node).boot;
-        self.sabotage != Some(Sabotage::FenceIgnored) && at.fence.is_some_and(|fence| boot >= fence.deadline)
     }
 
     pub(super) fn order(&mut self, executor: ExecutorId, order: Order) {
@@ -247,7 +241,7 @@ impl World<'_> {
         }
     }
 
-    fn stop(&mut self, executor: ExecutorId, key: RunKey, reason: StopReason, grace: Duration) {
+    pub(super) fn stop(&mut self, executor: ExecutorId, key: RunKey, reason: StopReason, grace: Duration) {
         let at = &mut self.executors[executor.0];
         let Some(run) = at.runs.get_mut(&key) else { return };
         match &mut run.stage {
@@ -269,63 +263,6 @@ impl World<'_> {
         let result = ExitResult::NotStarted(format!("{why} before the command started"));
         let ended = Ended { started: None, at: wall, result, stopped, cut: 0, tail: Vec::new() };
         self.tell(executor, Event::Ended { key, ended });
-    }
-
-    /// The fence may have passed.
-    pub(super) fn fence(&mut self, executor: ExecutorId) {
-        let at = &mut self.executors[executor.0];
-        if at.dead || at.closed || self.sabotage == Some(Sabotage::FenceIgnored) {
-            return;
-        }
-        if at.paused {
-            return at.held.push(Ev::Fence(executor));
-        }
-        let (node, fenced) = (at.node, at.fenced);
-        let Some(Fence { deadline, grace }) = at.fence else { return };
-        let boot = self.clocks(node).boot;
-        let exclusive = |at: &Executor| -> Vec<RunKey> {
-            let runs = at.runs.iter().filter(|(_, run)| run.start.exclusive);
-            runs.map(|(key, _)| *key).collect()
-        };
-        let at = &mut self.executors[executor.0];
-        if fenced == Fenced::No && boot >= deadline {
-            at.fenced = Fenced::Stopped;
-            let keys = exclusive(at);
-            self.check_disturbed(executor, &keys);
-            for key in keys {
-                self.stop(executor, key, StopReason::Fence, grace);
-            }
-            let kill_at = self.nodes[&node].clocks.when_boot(deadline.0 + grace).max(self.now);
-            self.queue.put(kill_at, Ev::Fence(executor));
-        } else if fenced == Fenced::Stopped && boot.0 >= deadline.0 + grace {
-            at.fenced = Fenced::Killed;
-            for key in exclusive(at) {
-                if let Some(Run { stage: Stage::Running(pid), .. }) =
-                    self.executors[executor.0].runs.get(&key)
-                {
-                    let pid = *pid;
-                    self.kill(pid);
-                }
-            }
-        }
-    }
-
-    /// The fence ends commands only where something is wrong.
-    fn check_disturbed(&mut self, executor: ExecutorId, keys: &[RunKey]) {
-        let at = &self.executors[executor.0];
-        let node = at.node;
-        let running = keys.iter().find_map(|key| match at.runs.get(key) {
-            Some(Run { stage: Stage::Running(pid), .. }) => Some(*pid),
-            _ => None,
-        });
-        if let Some(pid) = running
-            && self.now > self.nodes[&node].disturbed
-        {
-            let job: JobName = self.process(pid).job.clone();
-            let text =
-                format!("the fence passes on node {node} and ends process {pid}, and nothing was wrong");
-            self.fail(Invariant::Grace, Some(&job), text);
-        }
     }
 
     /// The worker is gone: everything ends at once.

@@ -85,8 +85,9 @@ impl World<'_> {
                 }
             }
             What::LogAway { node: None } => self.log_away -= 1,
-            What::KillWorker { node } | What::CrashNode { node } => self.bring_up(node),
-            What::StopWorker { node, .. } => self.bring_up(node),
+            What::KillWorker { node } | What::CrashNode { node } | What::StopWorker { node, .. } => {
+                self.bring_up(node);
+            }
             What::PauseWorker { node } => self.pause_on(node, false),
             What::PauseExecutor { node } => self.pause_executor_on(node, false),
             What::ClockStep { node, by } => self.step(node, -by),

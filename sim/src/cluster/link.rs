@@ -25,7 +25,7 @@ pub(super) struct Way {
 
 impl World<'_> {
     /// Draws what becomes of a request about a job that is sent now, and is waited for as long as this.
-    pub(super) fn way(&mut self, node: usize, job: Option<JobName>, timeout: Duration) -> Way {
+    pub(super) fn way(&mut self, node: usize, job: Option<&JobName>, timeout: Duration) -> Way {
         let (now, plan, down) = (self.now, self.plan, self.tree_down > 0);
         let active = self.active.iter().map(|at| &plan.faults[*at]);
         let faults = active.filter(|fault| fault.what.node() == Some(node) || fault.what == What::TreeDown);
@@ -33,8 +33,8 @@ impl World<'_> {
         let Some(at) = self.nodes.get_mut(&node) else {
             return Way { arrives: None, reply: None, given_up: now + timeout };
         };
-        let purpose = ["way", &node.to_string(), job.as_ref().map_or("", JobName::as_str)];
-        let rng = at.ways.entry(job.clone()).or_insert_with(|| Rng::new(plan.seed, &purpose));
+        let purpose = ["way", &node.to_string(), job.map_or("", JobName::as_str)];
+        let rng = at.ways.entry(job.cloned()).or_insert_with(|| Rng::new(plan.seed, &purpose));
         let mut there = rng.millis(0..=2);
         let mut back = rng.millis(0..=2);
         let (mut lost, mut mute, mut given_up) = (false, false, now + timeout);

@@ -9,6 +9,7 @@ mod ends;
 mod environment;
 mod executor;
 mod faults;
+mod fence;
 mod link;
 mod node;
 mod process;
@@ -264,7 +265,7 @@ impl<'a> World<'a> {
             Ev::Ship(node) => self.ship(node),
             Ev::Shipped(node, worker, count) => self.shipped(node, worker, count),
             Ev::Order(executor, order) => self.order(executor, order),
-            Ev::FromExecutor(worker, executor, event) => self.from_executor(worker, executor, event),
+            Ev::FromExecutor(worker, executor, event) => self.executor_speaks(worker, executor, event),
             Ev::SpawnExecutor(worker) => self.spawn_executor(worker),
             Ev::Begin(executor, key) => self.begin(executor, key),
             Ev::Spawned(executor, key) => self.spawned(executor, key),

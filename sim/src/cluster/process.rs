@@ -33,6 +33,7 @@ pub(super) struct Draw {
     /// It ends by itself upon SIGTERM, with a status.
     handles: bool,
     /// It leaves children, which take so long to end upon SIGTERM, or never do.
+    #[expect(clippy::option_option, reason = "the outer one says whether there are children")]
     children: Option<Option<Duration>>,
     pub(super) writes: bool,
 }
@@ -252,9 +253,12 @@ impl World<'_> {
             self.checker.asked_late(pid, why);
         } else {
             process.reason.get_or_insert(reason);
-            let job = process.job.clone();
+            let (job, process_grace) = (process.job.clone(), process.grace);
             self.checker.asked(pid, why);
-            self.say(Some(&job), || format!("process {pid} is asked to end: {reason:?}, grace {grace:?}"));
+            self.say(Some(&job), || {
+                let least = process_grace.min(grace);
+                format!("process {pid} is asked to end: {reason:?}, grace {least:?}")
+            });
         }
         self.ask_to_end(pid, grace);
     }

@@ -12,8 +12,8 @@ use store::{Renewed, Session, TreeError, TxnReply};
 use worker::core::{Act, AskId, Core, CoreConfig, Input, Note, Now, Order};
 use worker::executor::{Boottime, Event, RunKey};
 
-use super::link::REQUEST;
 use super::about::About;
+use super::link::REQUEST;
 use super::process::KILLED_WITHIN;
 use super::tree::{Request, about};
 use super::watch::Watch;
@@ -207,7 +207,7 @@ impl World<'_> {
         self.feed(worker, Input::Tick);
     }
 
-    pub(super) fn from_executor(&mut self, worker: WorkerId, executor: ExecutorId, event: Event) {
+    pub(super) fn executor_speaks(&mut self, worker: WorkerId, executor: ExecutorId, event: Event) {
         let at = &mut self.workers[worker.0];
         if at.executor != Some(executor) {
             return;
@@ -284,13 +284,17 @@ impl World<'_> {
         let mut job = None;
         let text = match input {
             Input::Tick | Input::Tree(_) => return,
-            Input::Executor(Event::Alive) | Input::Renewed(_, Ok(Renewed::Lives)) => {
+            Input::Executor(Event::Alive)
+            | Input::Renewed(_, Ok(Renewed::Lives))
+            | Input::Appended(_, Ok(())) => {
                 return self.say_routine(|| format!("worker {} gets {input:?}", worker.0));
             }
             Input::Committed(ask, reply) => {
                 job = self.workers[worker.0].abouts.remove(ask).flatten();
                 match reply {
-                    Ok(TxnReply { succeeded: true, revision, .. }) => format!("the answer: done at {revision}"),
+                    Ok(TxnReply { succeeded: true, revision, .. }) => {
+                        format!("the answer: done at {revision}")
+                    }
                     Ok(TxnReply { revision, found, .. }) => {
                         format!("the answer: refused at {revision}, and {} keys", found.len())
                     }

@@ -1,5 +1,6 @@
 //! The tree: requests that reach it, its leases, and everybody who looks at its changes.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use model::JobName;
@@ -50,7 +51,7 @@ impl World<'_> {
             Request::Commit(_, txn) => about(txn),
             Request::Renew(..) | Request::Open(..) | Request::Close(_) => None,
         };
-        let Way { arrives, reply, given_up } = self.way(node, job, timeout);
+        let Way { arrives, reply, given_up } = self.way(node, job.as_ref(), timeout);
         let silent = || TreeError::Unavailable("no answer came".into());
         let told = match &request {
             Request::Commit(ask, _) => Ev::Answer(worker, *ask, Input::Committed(*ask, Err(silent()))),
@@ -79,7 +80,9 @@ impl World<'_> {
                     None => *txn,
                 };
                 let mut done = self.tree.commit(now, &txn).map_err(TreeError::from);
-                if let (Some(Sabotage::Forged), Ok(reply), Some(job)) = (self.sabotage, &mut done, about(&txn)) {
+                if let (Some(Sabotage::Forged), Ok(reply), Some(job)) =
+                    (self.sabotage, &mut done, about(&txn))
+                {
                     self.forge(reply, job);
                 }
                 self.say_txn(worker, &txn, done.as_ref().map(|reply| reply.succeeded).ok());
@@ -158,7 +161,7 @@ impl World<'_> {
                 job = Some(name.clone());
             }
             let key = self.tree.prefix().encode(key);
-            done.push_str(&format!("; {word} {key}"));
+            let _ = write!(done, "; {word} {key}");
         }
         let how = match succeeded {
             Some(true) => "commits",

@@ -8,6 +8,8 @@ use sim::plan::{Ambush, Edit, Fault, Form, JobPlan, Missed, NodePlan, Plan, Prof
 use sim::rng::Rng;
 use sim::time::At;
 
+const EVERY_TEN_SECONDS: &str = "*/10 * * * * *";
+
 /// A plan of the seed as it is, with 2 nodes and 6 jobs.
 pub(crate) fn any(seed: u64) -> Plan {
     Plan::make(seed, &Size { lasts: minutes(10), nodes: Some(2), jobs: Some(6), ..Size::default() })
@@ -16,7 +18,7 @@ pub(crate) fn any(seed: u64) -> Plan {
 /// Long runs on nodes that are cut off from the tree.
 pub(crate) fn cut_off(seed: u64) -> Plan {
     let mut scene = Scene::new(seed, 2, 5, 1);
-    scene.jobs(6, |job, _| job.schedule = "*/5 * * * * *".to_owned());
+    scene.jobs(6, "*/5 * * * * *", |_| {});
     scene.each_job(|job| job.profile = stubborn(20_000, 60_000));
     for minute in 0..5 {
         scene.at(minute * 60 + 20, 25_000, What::CutOff { node: 0 });
@@ -27,7 +29,7 @@ pub(crate) fn cut_off(seed: u64) -> Plan {
 /// A log that is away while workers are killed.
 pub(crate) fn killed_without_a_log(seed: u64) -> Plan {
     let mut scene = Scene::new(seed, 1, 2, 2);
-    scene.jobs(4, |_, _| {});
+    scene.jobs(4, EVERY_TEN_SECONDS, |_| {});
     scene.at(20, 60_000, What::LogAway { node: None });
     scene.at(60, 2000, What::KillWorker { node: 0 });
     scene.plan
@@ -36,7 +38,7 @@ pub(crate) fn killed_without_a_log(seed: u64) -> Plan {
 /// A skipped stretch every few seconds, while the log is away.
 pub(crate) fn skips_without_a_log(seed: u64) -> Plan {
     let mut scene = Scene::new(seed, 1, 2, 1);
-    scene.jobs(4, |job, _| job.schedule = "* * * * * *".to_owned());
+    scene.jobs(4, "* * * * * *", |_| {});
     scene.each_job(|job| job.profile = brief(2000, 4000));
     scene.at(20, 60_000, What::LogAway { node: None });
     scene.at(30, 10_000, What::DiskFull { node: 0 });
@@ -46,7 +48,7 @@ pub(crate) fn skips_without_a_log(seed: u64) -> Plan {
 /// Claims that arrive after their worker's lease has ended.
 pub(crate) fn claims_of_the_dead(seed: u64) -> Plan {
     let mut scene = Scene::new(seed, 1, 5, 1);
-    scene.jobs(8, |job, _| (job.form, job.schedule) = (Form::Reserved, "*/3 * * * * *".to_owned()));
+    scene.jobs(8, "*/3 * * * * *", |job| job.form = Form::Reserved);
     for round in 0..4 {
         let at = 20 + round * 70;
         scene.at(at, 15_000, What::Late { node: 0, percent: 100, up_to: 15_000 });
@@ -58,7 +60,7 @@ pub(crate) fn claims_of_the_dead(seed: u64) -> Plan {
 /// Edits while claims are under way.
 pub(crate) fn edits(seed: u64) -> Plan {
     let mut scene = Scene::new(seed, 1, 1, 1);
-    scene.jobs(6, |job, _| job.schedule = "* * * * * *".to_owned());
+    scene.jobs(6, "* * * * * *", |_| {});
     scene.at(5, 55_000, What::Slow { node: 0, up_to: 2000 });
     for second in 8..60 {
         let job = scene.rng.index(6);
@@ -70,7 +72,7 @@ pub(crate) fn edits(seed: u64) -> Plan {
 /// Runs of a newer version, which the workers don't see.
 pub(crate) fn newer_versions(seed: u64) -> Plan {
     let mut scene = Scene::new(seed, 2, 1, 1);
-    scene.jobs(3, |_, _| {});
+    scene.jobs(3, EVERY_TEN_SECONDS, |_| {});
     scene.at(20, 30_000, What::Foreign { job: 0 });
     scene.plan
 }
@@ -78,7 +80,7 @@ pub(crate) fn newer_versions(seed: u64) -> Plan {
 /// Workers that are killed while their commands run.
 pub(crate) fn killed_workers(seed: u64) -> Plan {
     let mut scene = Scene::new(seed, 1, 1, 1);
-    scene.jobs(4, |_, _| {});
+    scene.jobs(4, EVERY_TEN_SECONDS, |_| {});
     scene.each_job(|job| job.profile = brief(10_000, 20_000));
     scene.at(30, 2000, What::KillWorker { node: 0 });
     scene.plan
@@ -87,7 +89,7 @@ pub(crate) fn killed_workers(seed: u64) -> Plan {
 /// Two workers that both take the jobs to be theirs, with news and answers that overtake each other.
 pub(crate) fn two_owners(seed: u64) -> Plan {
     let mut scene = Scene::new(seed, 2, 5, 1);
-    scene.jobs(12, |job, _| (job.form, job.schedule) = (Form::Reserved, "* * * * * *".to_owned()));
+    scene.jobs(12, "* * * * * *", |job| job.form = Form::Reserved);
     scene.each_job(|job| job.profile = brief(50, 900));
     scene.at(5, 300_000, What::Slow { node: 0, up_to: 4000 });
     for round in 0..8 {
@@ -101,7 +103,7 @@ pub(crate) fn two_owners(seed: u64) -> Plan {
 /// Sessions that end while claims are answered slowly.
 pub(crate) fn sessions_end(seed: u64) -> Plan {
     let mut scene = Scene::new(seed, 2, 4, 1);
-    scene.jobs(30, |job, _| job.schedule = "*/2 * * * * *".to_owned());
+    scene.jobs(30, "*/2 * * * * *", |_| {});
     scene.each_job(|job| (job.profile, job.grace) = (brief(9000, 12_000), 0));
     scene.at(5, 220_000, What::Slow { node: 0, up_to: 1600 });
     for round in 0..10 {
@@ -113,7 +115,7 @@ pub(crate) fn sessions_end(seed: u64) -> Plan {
 /// Claims of one worker that are answered after its session was removed.
 pub(crate) fn sessions_end_alone(seed: u64) -> Plan {
     let mut scene = Scene::new(seed, 1, 3, 6);
-    scene.jobs(8, |job, _| job.schedule = "*/2 * * * * *".to_owned());
+    scene.jobs(8, "*/2 * * * * *", |_| {});
     scene.each_job(|job| (job.profile, job.grace) = (brief(3000, 5000), 0));
     scene.at(5, 170_000, What::Slow { node: 0, up_to: 1600 });
     for round in 0..8 {
@@ -125,7 +127,7 @@ pub(crate) fn sessions_end_alone(seed: u64) -> Plan {
 /// Claims whose answers are lost just before the session ends.
 pub(crate) fn answers_lost(seed: u64) -> Plan {
     let mut scene = Scene::new(seed, 2, 6, 1);
-    scene.jobs(12, |job, _| job.schedule = "* * * * * *".to_owned());
+    scene.jobs(12, "* * * * * *", |_| {});
     scene.each_job(|job| job.profile = brief(20_000, 40_000));
     scene.at(5, 330_000, What::WatchLag { node: 0, by: 12_000 });
     for round in 0..7 {
@@ -139,7 +141,7 @@ pub(crate) fn answers_lost(seed: u64) -> Plan {
 /// Kills of runs that are moved to a later session meanwhile.
 pub(crate) fn kills_and_moves(seed: u64) -> Plan {
     let mut scene = Scene::new(seed, 1, 2, 3);
-    scene.jobs(12, |job, _| (job.allow, job.schedule) = (true, "*/30 * * * * *".to_owned()));
+    scene.jobs(12, "*/30 * * * * *", |job| job.allow = true);
     scene.each_job(|job| job.profile = brief(180_000, 240_000));
     scene.at(31, 60_000, What::Slow { node: 0, up_to: 2400 });
     scene.at(40, 0, What::Deregister { node: 0 });
@@ -154,7 +156,7 @@ pub(crate) fn kills_and_moves(seed: u64) -> Plan {
 pub(crate) fn seen_late(seed: u64) -> Plan {
     let mut scene = Scene::new(seed, 2, 4, 1);
     scene.plan.nodes[1].from = At::seconds(12);
-    scene.jobs(12, |job, _| job.schedule = "20 * * * * *".to_owned());
+    scene.jobs(12, "20 * * * * *", |_| {});
     scene.each_job(|job| job.profile = stubborn(30_000, 38_000));
     for round in 0..4 {
         let at = round * 60 + 10;
@@ -170,7 +172,7 @@ pub(crate) fn seen_late(seed: u64) -> Plan {
 /// Jobs that are deleted and created again while nobody looks.
 pub(crate) fn created_again(seed: u64) -> Plan {
     let mut scene = Scene::new(seed, 1, 1, 4);
-    scene.jobs(4, |job, _| job.schedule = "*/20 * * * * *".to_owned());
+    scene.jobs(4, "*/20 * * * * *", |_| {});
     scene.each_job(|job| job.profile = brief(180_000, 240_000));
     scene.at(50, 2500, What::CutOff { node: 0 });
     for job in 0..4 {
@@ -183,7 +185,7 @@ pub(crate) fn created_again(seed: u64) -> Plan {
 /// A worker that is asked to end while commands with a long grace run.
 pub(crate) fn long_goodbye(seed: u64) -> Plan {
     let mut scene = Scene::new(seed, 1, 4, 1);
-    scene.jobs(3, |job, _| job.grace = 60);
+    scene.jobs(3, EVERY_TEN_SECONDS, |job| job.grace = 60);
     scene.each_job(|job| job.profile = stubborn(150_000, 170_000));
     scene.at(120, 80_000, What::StopWorker { node: 0, grace: 3_600_000, again: None });
     scene.plan
@@ -193,7 +195,8 @@ pub(crate) fn long_goodbye(seed: u64) -> Plan {
 pub(crate) fn few_places(seed: u64) -> Plan {
     let mut scene = Scene::new(seed, 1, 1, 4);
     scene.plan.nodes[0].max_runs = Some(1);
-    scene.jobs(8, |job, id| job.schedule = if id == 0 { "* * * * * *" } else { "*/10 * * * * *" }.to_owned());
+    scene.jobs(8, EVERY_TEN_SECONDS, |_| {});
+    "* * * * * *".clone_into(&mut scene.plan.jobs[0].schedule);
     scene.each_job(|job| job.profile = brief(3000, 5000));
     scene.plan
 }
@@ -201,7 +204,7 @@ pub(crate) fn few_places(seed: u64) -> Plan {
 /// A watch that breaks.
 pub(crate) fn broken_watch(seed: u64) -> Plan {
     let mut scene = Scene::new(seed, 1, 1, 8);
-    scene.jobs(3, |_, _| {});
+    scene.jobs(3, EVERY_TEN_SECONDS, |_| {});
     scene.at(30, 0, What::WatchBreak { node: 0 });
     scene.plan
 }
@@ -209,7 +212,7 @@ pub(crate) fn broken_watch(seed: u64) -> Plan {
 /// Two workers whose claims are refused all the time.
 pub(crate) fn refusals(seed: u64) -> Plan {
     let mut scene = Scene::new(seed, 2, 2, 5);
-    scene.jobs(4, |job, _| (job.form, job.schedule) = (Form::Reserved, "*/2 * * * * *".to_owned()));
+    scene.jobs(4, "*/2 * * * * *", |job| job.form = Form::Reserved);
     scene.each_job(|job| job.profile = brief(300, 2000));
     scene.at(5, 90_000, What::Slow { node: 0, up_to: 2000 });
     scene.at(5, 90_000, What::WatchLag { node: 1, by: 5000 });
@@ -261,13 +264,13 @@ impl Scene {
         Self { plan, rng: Rng::new(seed, &["scene"]) }
     }
 
-    fn jobs(&mut self, count: usize, with: impl Fn(&mut JobPlan, usize)) {
+    fn jobs(&mut self, count: usize, schedule: &str, with: impl Fn(&mut JobPlan)) {
         for id in 0..count {
             let mut job = JobPlan {
                 id,
                 name: JobName::new(&format!("job-{id}")).unwrap(),
                 form: Form::Spec,
-                schedule: "*/10 * * * * *".to_owned(),
+                schedule: schedule.to_owned(),
                 zone: "UTC",
                 allow: false,
                 missed: Missed::Latest,
@@ -277,7 +280,7 @@ impl Scene {
                 suspend: false,
                 profile: brief(500, 3000),
             };
-            with(&mut job, id);
+            with(&mut job);
             self.plan.jobs.push(job);
         }
     }
