@@ -138,9 +138,10 @@ impl Lane {
             let process = facts.witness.of_attempt(&attempt);
             let works =
                 process.is_some_and(|process| process.gone.is_none_or(|gone| end.now.since(gone) < SETTLES));
-            let future = active.slot.0 > end.wall;
+            // A clock that was ahead has decided slots that are still to come: the job stands still until then.
+            let ahead = self.cursor.as_ref().is_some_and(|seen| seen.cursor.slot.0 > end.wall + SETTLES);
+            let future = active.slot.0 > end.wall || ahead;
             if active.waiting.is_some() {
-                // One that a wrong clock claimed waits until its slot comes.
                 if age > patience && !future {
                     return broken(Invariant::RunsEnd, format!("the run {run} waits since {}", seen.put_at));
                 }
