@@ -26,7 +26,7 @@ use self::arguments::{Arguments, Stores};
 /// How long to wait before the worker is started again.
 const START_AGAIN: Duration = Duration::from_secs(1);
 
-/// An engine that does not go on within this is stuck.
+/// A worker that does not go on within this is stuck.
 const STUCK: Duration = Duration::from_secs(10);
 
 /// How long records that the log does not take are waited for at the end. They stay in the spool.

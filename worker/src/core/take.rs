@@ -1,6 +1,8 @@
 //! Taking inputs in: news of the tree, and which answer belongs to what was asked.
 
 use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
 
 use model::JobName;
 use model::run::{Revision, SessionId};
@@ -12,8 +14,6 @@ use super::view::{News, View};
 use super::{Act, AskId, Core, Count, Ending, Input, LAST_WRITES, Level, Order};
 use crate::executor::{Boottime, RunKey};
 use crate::{Malformed, Report};
-use std::sync::Arc;
-use std::time::Duration;
 
 impl Core {
     pub(super) fn take_in(&mut self, input: Input) {

@@ -8,7 +8,7 @@
 //! fence by itself, and when its pipe from the worker closes it kills every group at once and ends. A small process also
 //! spawns faster than a large one.
 //!
-//! Not here: which commands run and when (the engine decides), and what an end means (its records say).
+//! Not here: which commands run and when (the core decides), and what an end means (its records say).
 
 mod child;
 mod escapees;
