@@ -1,7 +1,7 @@
 //! The worker: follows the job tree, claims due slots, runs their commands on this node and records how they ended.
 //!
-//! The [`core`] owns all state and decides, as a value without a clock; the shell around it, one task, does what the core
-//! says and brings it the replies. The commands themselves belong to the [`executor`], a process of its own.
+//! The `core` owns all state and decides, as a value without a clock; the shell around it, one task, does what the core
+//! says and brings it the replies. The commands themselves belong to the `executor`, a process of its own.
 //!
 //! Not here: the rules of scheduling (`model::decide`) and of excluding other workers (`store::protocol`).
 

@@ -3,10 +3,10 @@
 //! The checker sees three things that no worker can: every committed change of the tree in its order, every process that
 //! came to be, and true time. It never asks a worker what it believes.
 //!
-//! - [`lane`] and [`counts`] are the ledger of one job: each transaction has to keep it right.
-//! - [`witness`] has the processes.
-//! - [`facts`] is what is true of sessions, workers, executors, spools and the log.
-//! - [`finale`] looks at the whole once the faults have been over for a while.
+//! - `lane` and `counts` are the ledger of one job: each transaction has to keep it right.
+//! - `witness` has the processes.
+//! - `facts` is what is true of sessions, workers, executors, spools and the log.
+//! - `finale` looks at the whole once the faults have been over for a while.
 
 mod counts;
 mod cover;

@@ -1,8 +1,8 @@
 //! A plan carried out.
 //!
 //! One queue of events, by true time. Each part of the cluster is a value, and what happens to it is a method of
-//! [`World`] in the file of that part: [`tree`] and [`watch`] (the tree behind links), [`node`] (clocks, spool), [`shell`]
-//! (the shell around a core), [`executor`] and [`process`], [`faults`] and [`environment`].
+//! `World` in the file of that part: `tree` and `watch` (the tree behind links), `node` (clocks, spool), `shell`
+//! (the shell around a core), `executor` and `process`, `faults` and `environment`.
 
 mod about;
 mod ends;

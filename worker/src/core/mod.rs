@@ -8,13 +8,13 @@
 //!
 //! 1. A command is started only upon the reply to this worker's own claim or retry, and only if that comes while the
 //!    session that sent it lives. A run record that names a session of this worker, and that it neither holds nor has
-//!    asked for, is **given back** ([`strays`]), however it is seen.
-//! 2. No answer is believed that is older than what is known ([`view`]).
+//!    asked for, is **given back** (`strays`), however it is seen.
+//! 2. No answer is believed that is older than what is known (`view`).
 //! 3. The cursor of a job only moves forward.
 //!
-//! The parts, each to be read alone: [`view`] (the mirror of the tree), [`line`] (which job to look at next), [`look`]
-//! (what to do about it), [`recover`] (ends that nobody executes), [`runs`] (what this worker holds), [`ends`] (recording how a run ended), [`session`],
-//! [`orphans`] (runs of dead sessions), [`capacity`] (`--max-runs`).
+//! The parts, each to be read alone: `view` (the mirror of the tree), `line` (which job to look at next), `look`
+//! (what to do about it), `recover` (ends that nobody executes), `runs` (what this worker holds), `ends` (recording how a run ended), `session`,
+//! `orphans` (runs of dead sessions), `capacity` (`--max-runs`).
 //!
 //! Not here: the rules of scheduling (`model::decide`) and the transactions (`store::protocol`).
 

@@ -130,8 +130,9 @@ impl Rig {
     /// A job of each minute that runs under `Forbid`, with further fields of its spec.
     pub(crate) fn job(&mut self, job: &str, fields: Value) {
         let mut spec = json!({"schedule": "* * * * *", "template": {"command": "true"}});
-        for (key, value) in fields.as_object().unwrap() {
-            spec[key] = value.clone();
+        let Value::Object(fields) = fields else { panic!("fields are an object") };
+        for (key, value) in fields {
+            spec[key] = value;
         }
         let spec: JobSpec = serde_json::from_value(spec).unwrap();
         let parsed = Job::new(name(job), spec.clone()).unwrap();
