@@ -8,6 +8,7 @@ use model::{Job, UnixMillis};
 use store::protocol::{self, Known, Move};
 use store::{Session, Txn};
 
+use crate::sabotage::{Part, Sabotage};
 use crate::view::{SeenRun, View};
 use crate::world::Lab;
 
@@ -67,6 +68,7 @@ pub(crate) struct Ask {
 
 impl Ask {
     fn new(lab: &Lab, kind: Kind, view: &View, session: &Rc<Session>, txn: Txn) -> Self {
+        lab.compared.borrow_mut().extend(txn.when.iter().map(|compare| (kind, Part::of(compare))));
         let txn = match lab.sabotage {
             Some(sabotage) => sabotage.of(lab, kind, view, txn),
             None => txn,
@@ -141,19 +143,11 @@ impl Asker<'_> {
     }
 
     pub(crate) fn retry(&self, job: &Job, run: &RunId, seen: &SeenRun, waits: &ActiveRun) -> Ask {
-        let (known, token) = (self.known_to_retry(), seen.token);
+        let (known, token) = (self.view.known(), seen.token);
         let node = self.node();
         let (active, txn) =
             protocol::retry(job, known, self.session, &node, (run, waits), token, UnixMillis(0));
         self.ask(Kind::Retry, txn).about(run, active, token)
-    }
-
-    fn known_to_retry(&self) -> Known {
-        let known = self.view.known();
-        if self.lab.breaks(crate::sabotage::Sabotage::KillKeyForgotten) {
-            return Known { kill: Revision::NONE, ..known };
-        }
-        known
     }
 
     pub(crate) fn pass(&self, job: &Job, slot: u8, skipped: Vec<Skipped>) -> Ask {
@@ -229,7 +223,8 @@ impl Asker<'_> {
         let mut status = self.status();
         status.add_skipped(&active.skipped);
         status.add_run(end.clone());
-        let seen = self.view.known().status;
+        let forgotten = self.lab.breaks(Sabotage::StatusForgotten);
+        let seen = if forgotten { Revision::NONE } else { self.view.known().status };
         let txn = protocol::finish(&self.lab.name, run, token, seen, &status);
         let ask = self.ask(Kind::Finish, txn).about(run, active.clone(), token);
         Ask { status: Some(Rc::new(status)), end: Some(end), held, ..ask }

@@ -8,17 +8,18 @@ use std::rc::Rc;
 
 use model::run::{Outcome, Revision, RunId, SessionId, Skipped};
 use model::values::{ActiveRun, Cursor, JobStatus, LockValue};
+use store::memory::TreeState;
 
 use crate::asks::Kind;
 use crate::rules::skipped;
-use crate::state::State;
+use crate::state::{State, is_in_vain};
 use crate::view::{Seen, View};
 use crate::worker::{Answer, Flight, Held, Way, Worker};
 use crate::world::{Body, Fact, Lab, number, read_session, slots};
 
 /// What all states that are the same have in common, and no others.
 pub(crate) fn fingerprint(lab: &Lab, state: &State) -> u128 {
-    let [first, second] = [[0, 1], [1, 0]].map(|order| Words::of(lab, state, order).words);
+    let [first, second] = [[0, 1], [1, 0]].map(|order| Canon::of(lab, state, order).words);
     let bytes = first.min(second);
     let half = |seed: u8| {
         let mut hasher = DefaultHasher::new();
@@ -29,7 +30,7 @@ pub(crate) fn fingerprint(lab: &Lab, state: &State) -> u128 {
     half(1) << 64 | half(2)
 }
 
-struct Words<'a> {
+struct Canon<'a> {
     lab: &'a Lab,
     /// The new number of each worker.
     numbers: [i64; 2],
@@ -39,18 +40,22 @@ struct Words<'a> {
     sessions: Vec<(u8, u8)>,
 }
 
-impl<'a> Words<'a> {
+impl<'a> Canon<'a> {
     fn of(lab: &'a Lab, state: &State, order: [usize; 2]) -> Self {
         let numbers = if order[0] == 0 { [0, 1] } else { [1, 0] };
         let (words, revisions) = (Vec::with_capacity(256), vec![Revision::NONE]);
-        let mut words = Self { lab, numbers, words, revisions, sessions: Vec::new() };
-        words.number(state.budget);
-        words.view(&state.fresh, false);
+        let mut canon = Self { lab, numbers, words, revisions, sessions: Vec::new() };
+        canon.number(state.budget);
+        canon.view(&state.fresh, false);
         for at in order {
-            words.worker(&state.workers[at], &state.fresh);
+            let session = &state.workers[at].session.id;
+            canon.number(state.fresh.sessions.contains(session));
         }
-        words.book(state);
-        words
+        for at in order {
+            canon.worker(&state.workers[at], state);
+        }
+        canon.book(state);
+        canon
     }
 
     fn number(&mut self, number: impl Into<i64>) {
@@ -116,7 +121,9 @@ impl<'a> Words<'a> {
         let mut all: Vec<u8> = stretches.iter().flat_map(slots).collect();
         all.sort_unstable();
         self.count(all.len());
-        all.into_iter().for_each(|slot| self.number(slot));
+        for slot in all {
+            self.number(slot);
+        }
     }
 
     fn active(&mut self, active: &ActiveRun) {
@@ -175,13 +182,13 @@ impl<'a> Words<'a> {
     /// `floors`: with the revisions as of which something is known not to exist. They matter only while there are replies
     /// on their way, which may be older.
     fn view(&mut self, view: &View, floors: bool) {
-        self.seen(&view.job, floors, |words, job| {
-            words.revision(job.created);
-            words.number(job.suspended);
+        self.seen(&view.job, floors, |canon, job| {
+            canon.revision(job.created);
+            canon.number(job.suspended);
         });
-        self.seen(&view.cursor, floors, |words, cursor| words.cursor(cursor));
-        self.seen(&view.status, floors, |words, status| words.status(status));
-        self.seen(&view.lock, floors, |words, lock| words.lock(lock));
+        self.seen(&view.cursor, floors, |canon, cursor| canon.cursor(cursor));
+        self.seen(&view.status, floors, |canon, status| canon.status(status));
+        self.seen(&view.lock, floors, |canon, lock| canon.lock(lock));
         self.seen(&view.kill, floors, |_, ()| {});
         let runs = || view.runs.iter().filter(|(_, run)| floors || run.active.is_some());
         self.count(runs().count());
@@ -195,16 +202,14 @@ impl<'a> Words<'a> {
             }
         }
         self.count(view.sessions.len());
-        let mut sessions: Vec<&SessionId> = view.sessions.iter().collect();
-        sessions.sort_unstable_by_key(|id| self.numbers[usize::from(read_session(id).0)]);
-        sessions.into_iter().for_each(|id| self.session(id));
         if floors {
             self.revision(view.complete);
             self.revision(view.followed);
         }
     }
 
-    fn worker(&mut self, worker: &Worker, fresh: &View) {
+    fn worker(&mut self, worker: &Worker, state: &State) {
+        let fresh = &state.fresh;
         self.number(u8::from(worker.dead) + 2 * u8::from(worker.fenced));
         self.session(&worker.session.id);
         let answers = worker.flights.iter().filter_map(|flight| match &flight.way {
@@ -222,7 +227,10 @@ impl<'a> Words<'a> {
             self.view(&worker.view, !told.is_empty());
         }
         if !told.is_empty() {
-            self.order(told.into_iter().chain(worker.view.revisions()).collect());
+            self.order(told.clone());
+            for revision in worker.view.revisions() {
+                self.count(told.iter().filter(|told| **told > revision).count());
+            }
         }
         self.count(worker.held.len());
         for Held { run, active, token, created, stage } in &worker.held {
@@ -233,7 +241,7 @@ impl<'a> Words<'a> {
             self.number(*stage as u8);
         }
         self.count(worker.flights.len());
-        worker.flights.iter().for_each(|flight| self.flight(flight));
+        worker.flights.iter().for_each(|flight| self.flight(flight, &state.tree));
         self.killed(worker, fresh);
     }
 
@@ -248,7 +256,9 @@ impl<'a> Words<'a> {
             records.map(|(_, run, _)| kills.map(|killed| killed > run.created)).collect();
         hit.as_flattened().iter().for_each(|hit| self.number(*hit));
         for held in &worker.held {
-            kills.iter().for_each(|killed| self.number(*killed > held.created));
+            for killed in kills {
+                self.number(killed > held.created);
+            }
         }
         for Flight { way, .. } in &worker.flights {
             if let Way::Answered(answer) = way {
@@ -259,10 +269,26 @@ impl<'a> Words<'a> {
     }
 
     /// What its transaction compares and what its reply is understood by.
-    fn flight(&mut self, flight: &Flight) {
+    fn flight(&mut self, flight: &Flight, tree: &TreeState) {
         let Flight { ask, way } = flight;
         let answered = matches!(way, Way::Answered(_));
         self.number(ask.kind as u8);
+        let refreshes = ask.kind.decides() || ask.kind == Kind::Collect;
+        let refused = match way {
+            Way::Sent => is_in_vain(tree, &ask.txn),
+            Way::Answered(answer) => !answer.succeeded,
+            Way::Forgotten => false,
+        };
+        if refreshes && refused {
+            // Only what is found matters, and that the run is not under way any more.
+            if let Some(run) = &ask.run {
+                self.run(run);
+            }
+            return match way {
+                Way::Answered(answer) => self.answer(answer),
+                Way::Sent | Way::Forgotten => self.number(4),
+            };
+        }
         let known = &ask.known;
         if ask.kind.decides() {
             self.revision(known.created);
@@ -348,7 +374,8 @@ impl<'a> Words<'a> {
         self.slots(&skipped);
         if self.lab.config.exclusive {
             let flights = state.workers.iter().flat_map(|worker| &worker.flights);
-            let later = flights.map(|flight| matches!(&flight.way, Way::Answered(answer) if answer.revision > book.token));
+            let later = flights
+                .map(|flight| matches!(&flight.way, Way::Answered(answer) if answer.revision > book.token));
             later.collect::<Vec<_>>().into_iter().for_each(|later| self.number(later));
         }
     }

@@ -15,7 +15,9 @@ use crate::world::{Lab, number};
 
 /// What is known of the sessions and the run log besides the view.
 pub(crate) struct Around<'a> {
-    /// Whether a worker may believe that no process of a session is left.
+    /// Whether a worker may believe that a session has ended.
+    pub(crate) gone: &'a dyn Fn(&SessionId) -> bool,
+    /// Whether it may believe that no exclusive process of the session is left either.
     pub(crate) over: &'a dyn Fn(&SessionId) -> bool,
     /// Whether the run log has the record of a run's end.
     pub(crate) recorded: &'a dyn Fn(&RunId) -> bool,
@@ -45,12 +47,11 @@ pub(crate) fn options(lab: &Lab, worker: &Worker, around: &Around<'_>) -> Vec<As
 fn recover(lab: &Lab, worker: &Worker, around: &Around<'_>, options: &mut Vec<Ask>) -> bool {
     let mine = |session: &SessionId| session.0.as_bytes()[0] == worker.session.id.0.as_bytes()[0];
     for (run, seen, active) in worker.view.records() {
-        let gone = || !mine(&active.session) && !worker.view.sessions.contains(&active.session);
         if let Some(end) = &active.ended {
             options.push(worker.asker(lab).finish(run, active, seen.token, end.outcome, false));
             return true;
         }
-        if active.is_held() && gone() {
+        if active.is_held() && !mine(&active.session) && (around.gone)(&active.session) {
             if (around.recorded)(run) {
                 options.push(worker.asker(lab).finish(run, active, seen.token, Outcome::Succeeded, false));
             }
@@ -126,6 +127,7 @@ fn step<'a>(lab: &Lab, worker: &'a Worker, now: u8) -> Option<Todo<'a>> {
         }
     }
     let busy = view.present_runs().next().is_some() || view.is_locked();
+    let busy = busy && !lab.breaks(Sabotage::BusyJobClaimed);
     let cursor = view.cursor.value.as_deref();
     match lab.decide(now, job.suspended, job.created, cursor, busy) {
         Decision::Wait(_) | Decision::Ahead => None,

@@ -9,58 +9,75 @@ use crate::asks::Kind;
 use crate::view::View;
 use crate::world::{Lab, number, slot};
 
+/// What a transaction compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Part {
+    /// The token of the run.
+    Token,
+    /// That there is no record of the run.
+    NewRun,
+    /// That the job has no run.
+    NoRuns,
+    /// The job's definition.
+    Definition,
+    /// The job's incarnation.
+    Incarnation,
+    /// That there is no job.
+    NoJob,
+    /// The cursor.
+    Cursor,
+    /// The status.
+    Status,
+    /// The kill request.
+    Kill,
+    /// The lock.
+    Lock,
+    /// That the worker's own session lives.
+    Session,
+    /// That another session has ended.
+    Holder,
+}
+
+impl Part {
+    pub(crate) fn of(compare: &Compare) -> Self {
+        match compare {
+            Compare::Modified(Key::Run(..), _) => Self::Token,
+            Compare::Created(Key::Run(..), _) => Self::NewRun,
+            Compare::Empty(Range::RunsOf(_)) => Self::NoRuns,
+            Compare::Modified(Key::Job(_), _) => Self::Definition,
+            Compare::Created(Key::Job(_), Revision::NONE) => Self::NoJob,
+            Compare::Created(Key::Job(_), _) => Self::Incarnation,
+            Compare::Modified(Key::Cursor(_), _) => Self::Cursor,
+            Compare::Modified(Key::Status(_), _) => Self::Status,
+            Compare::Modified(Key::Kill(_), _) => Self::Kill,
+            Compare::Modified(Key::Lock(_), _) => Self::Lock,
+            Compare::Created(Key::Worker(_), Revision::NONE) => Self::Holder,
+            Compare::Created(Key::Worker(_), _) => Self::Session,
+            compare => panic!("no transaction of a worker has {compare:?}"),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sabotage {
-    /// A claim, or whatever else moves the cursor, does not compare it.
-    ClaimWithoutCursor,
-    /// A claim does not compare the definition.
-    ClaimWithoutDefinition,
-    /// A claim does not compare the worker's registration.
-    ClaimWithoutSession,
-    /// A claim of a job that forbids overlaps does not look for runs.
-    ClaimOfBusyJob,
-    /// A retry does not compare the run's token.
-    RetryWithoutToken,
-    /// A retry does not compare the definition.
-    RetryWithoutDefinition,
-    /// A retry does not compare the worker's registration.
-    RetryWithoutSession,
-    /// A retry does not compare the kill request.
-    RetryWithoutKill,
-    /// A worker that retries does not know the kill request that is there.
-    KillKeyForgotten,
-    /// A move of the cursor without a run does not compare it.
-    PassWithoutCursor,
-    /// One does not compare the status that it counts in.
-    PassWithoutStatus,
-    /// The skip of a waiting run does not compare its token.
-    SkipWithoutToken,
-    /// A waiting run is declared killed without a comparison of its token.
-    KillWaitingWithoutToken,
-    /// The end of a run does not compare its token.
-    FinishWithoutToken,
-    /// The end of a run does not compare the status that it counts in.
-    FinishWithoutStatus,
-    /// A give-back does not compare the claim's token.
-    GiveBackWithoutToken,
+    /// A transaction does not compare something.
+    Without(Kind, Part),
+    /// Neither the worker nor the claim of an exclusive job looks for runs.
+    BusyJobClaimed,
     /// A claim is given back by moving the cursor back, instead of by a run that waits.
     GiveBackByCursor,
     /// Nothing is given back.
     NothingGivenBack,
-    /// A run is declared lost without a comparison of its token.
-    LoseWithoutToken,
-    /// A run is declared lost without a look at its session.
-    LoseWithoutSession,
+    /// A worker takes sessions that live for ended ones, and the declaration does not look.
+    LivingDeclaredLost,
     /// A run is declared lost before its processes must have ended.
     LoseBeforeFence,
     /// A lost run is recorded and counted without being declared lost first.
     LostBeforeDeclared,
-    /// A run is moved to a later session without a comparison of its token.
-    ReadoptWithoutToken,
-    /// What a deleted job left is removed without a look at whether there is a job again.
-    CollectWithoutJob,
-    /// It is removed while a run is there.
-    CollectWithoutRuns,
+    /// The end of a run leaves its lock.
+    LockLeft,
+    /// A worker that counts an end does not know the status that is there.
+    StatusForgotten,
     /// A process is started from a record that was read.
     ReadBackStarted,
     /// A process is started upon a reply that came after the fence.
@@ -70,49 +87,21 @@ pub(crate) enum Sabotage {
 impl Sabotage {
     /// What becomes of a transaction.
     pub(crate) fn of(self, lab: &Lab, kind: Kind, view: &View, mut txn: Txn) -> Txn {
-        let without: fn(&Compare) -> bool = match (self, kind) {
-            (Self::ClaimWithoutCursor, Kind::Claim) | (Self::PassWithoutCursor, Kind::Pass) => {
-                |compare| matches!(compare, Compare::Modified(Key::Cursor(_), _))
-            }
-            (Self::ClaimWithoutDefinition, Kind::Claim) | (Self::RetryWithoutDefinition, Kind::Retry) => {
-                |compare| matches!(compare, Compare::Modified(Key::Job(_), _))
-            }
-            (Self::ClaimWithoutSession, Kind::Claim)
-            | (Self::RetryWithoutSession, Kind::Retry)
-            | (Self::LoseWithoutSession, Kind::Lose) => {
-                |compare| matches!(compare, Compare::Created(Key::Worker(_), _))
-            }
-            (Self::ClaimOfBusyJob, Kind::Claim) | (Self::CollectWithoutRuns, Kind::Collect) => {
-                |compare| matches!(compare, Compare::Empty(Range::RunsOf(_)))
-            }
-            (Self::RetryWithoutToken, Kind::Retry)
-            | (Self::SkipWithoutToken, Kind::SkipWaiting)
-            | (Self::KillWaitingWithoutToken, Kind::KillWaiting)
-            | (Self::FinishWithoutToken, Kind::Finish)
-            | (Self::GiveBackWithoutToken, Kind::GiveBack)
-            | (Self::LoseWithoutToken, Kind::Lose)
-            | (Self::ReadoptWithoutToken, Kind::Readopt) => {
-                |compare| matches!(compare, Compare::Modified(Key::Run(..), _))
-            }
-            (Self::RetryWithoutKill, Kind::Retry) => {
-                |compare| matches!(compare, Compare::Modified(Key::Kill(_), _))
-            }
-            (Self::PassWithoutStatus, Kind::Pass) | (Self::FinishWithoutStatus, Kind::Finish) => {
-                |compare| matches!(compare, Compare::Modified(Key::Status(_), _))
-            }
-            (Self::CollectWithoutJob, Kind::Collect) => {
-                |compare| matches!(compare, Compare::Created(Key::Job(_), Revision::NONE))
-            }
-            (Self::GiveBackByCursor, Kind::GiveBack) => return by_cursor(lab, view, txn),
-            _ => |_| false,
-        };
-        txn.when.retain(|compare| !without(compare));
+        let mut drop = |part: Part| txn.when.retain(|compare| Part::of(compare) != part);
+        match (self, kind) {
+            (Self::Without(of, part), _) if of == kind => drop(part),
+            (Self::BusyJobClaimed, Kind::Claim) => drop(Part::NoRuns),
+            (Self::LivingDeclaredLost, Kind::Lose) => drop(Part::Holder),
+            (Self::LockLeft, Kind::Finish) => txn.then.retain(|op| !matches!(op, Op::DeleteIf(..))),
+            (Self::GiveBackByCursor, Kind::GiveBack) => by_cursor(lab, view, &mut txn),
+            _ => {}
+        }
         txn
     }
 }
 
 /// Deletes the run and puts the cursor before its slot.
-fn by_cursor(lab: &Lab, view: &View, mut txn: Txn) -> Txn {
+fn by_cursor(lab: &Lab, view: &View, txn: &mut Txn) {
     let Some(Compare::Modified(Key::Run(name, run), _)) = txn.when.first().cloned() else {
         unreachable!("a give-back compares its token");
     };
@@ -126,5 +115,4 @@ fn by_cursor(lab: &Lab, view: &View, mut txn: Txn) -> Txn {
         let value = serde_json::to_vec(&cursor).expect("our values always make JSON");
         txn.then.push(Op::Put(Key::Cursor(lab.name.clone()), value));
     }
-    txn
 }

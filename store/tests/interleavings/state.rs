@@ -115,9 +115,8 @@ impl State {
             let mut step = |event: Event| steps.push(event.into());
             for (at, flight) in (0..).zip(&worker.flights) {
                 match flight.way {
-                    Way::Sent => step(Event::Commit(number, at)),
+                    Way::Sent | Way::Forgotten => step(Event::Commit(number, at)),
                     Way::Answered(_) => step(Event::Reply(number, at)),
-                    Way::Forgotten => step(Event::Commit(number, at)),
                 }
                 if faults(Fault::Unknown) && !matches!(flight.way, Way::Forgotten) {
                     step(Event::Unknown(number, at));
@@ -141,7 +140,7 @@ impl State {
                     step(Event::End(number, at));
                 }
             }
-            if !worker.fenced && (!lives || faults(Fault::Session)) {
+            if !worker.fenced && (!lives || faults(Fault::Fence)) {
                 step(Event::Fence(number));
             }
             if worker.fenced {
@@ -152,6 +151,7 @@ impl State {
                 step(Event::Death(number));
             }
             let around = Around {
+                gone: &|session| self.is_gone(lab, session),
                 over: &|session| self.is_over(lab, session),
                 recorded: &|run| self.book.recorded.contains(run),
             };
@@ -177,14 +177,19 @@ impl State {
         steps
     }
 
-    /// Whether a session is gone and no exclusive process of it is left. A worker waits until that must be so.
+    fn is_gone(&self, lab: &Lab, session: &SessionId) -> bool {
+        !self.fresh.sessions.contains(session) || lab.breaks(Sabotage::LivingDeclaredLost)
+    }
+
+    /// A worker that finds a run of a session that has ended waits until no exclusive process of it can be left.
     fn is_over(&self, lab: &Lab, session: &SessionId) -> bool {
         let (worker, count) = read_session(session);
         let worker = &self.workers[usize::from(worker)];
         let former = count < read_session(&worker.session.id).1;
-        let gone = !self.fresh.sessions.contains(session);
-        (gone && (former || worker.fenced || lab.breaks(Sabotage::LoseBeforeFence)))
-            || lab.breaks(Sabotage::LoseWithoutSession)
+        former
+            || worker.fenced
+            || lab.breaks(Sabotage::LoseBeforeFence)
+            || lab.breaks(Sabotage::LivingDeclaredLost)
     }
 
     /// The state after a step, and the rules that it breaks.
@@ -369,7 +374,7 @@ impl Worker {
 }
 
 /// Whether a transaction can never be committed, because a key that it compares was written since.
-fn is_in_vain(tree: &TreeState, txn: &Txn) -> bool {
+pub(crate) fn is_in_vain(tree: &TreeState, txn: &Txn) -> bool {
     txn.when.iter().any(|compare| match compare {
         Compare::Modified(key, seen) => {
             *seen != Revision::NONE && tree.get(key).is_none_or(|pair| pair.modified != *seen)

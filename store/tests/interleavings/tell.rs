@@ -48,17 +48,19 @@ pub(crate) fn step(lab: &Lab, before: &State, step: &Step, after: &State) -> Str
 
 /// The processes that a step started.
 fn started(before: &State, after: &State) -> String {
-    let mut text = String::new();
-    for (worker, (before, after)) in before.workers.iter().zip(&after.workers).enumerate() {
-        for held in after.held.iter().filter(|held| held.stage == Stage::Running) {
-            let ran = |other: &&crate::worker::Held| other.run == held.run && other.stage == Stage::Running;
-            if before.held.iter().find(ran).is_none() {
-                let (slot, token) = (number(held.active.slot), held.token);
-                text += &format!("; worker {worker} starts a process of slot {slot} under token {token}");
-            }
-        }
-    }
-    text
+    let running = |state: &State, worker: usize| {
+        let held = state.workers[worker].held.iter().filter(|held| held.stage == Stage::Running);
+        held.map(|held| (held.run.clone(), number(held.active.slot), held.token)).collect::<Vec<_>>()
+    };
+    let started = (0..before.workers.len()).flat_map(|worker| {
+        let ran = running(before, worker);
+        let runs = running(after, worker).into_iter();
+        let new = runs.filter(move |(run, ..)| ran.iter().all(|(other, ..)| other != run));
+        new.map(move |(_, slot, token)| {
+            format!("; worker {worker} starts a process of slot {slot} under token {token}")
+        })
+    });
+    started.collect()
 }
 
 fn ask(lab: &Lab, ask: &Ask) -> String {

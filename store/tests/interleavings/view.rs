@@ -64,6 +64,7 @@ pub(crate) struct View {
     /// The latest kill request ever seen.
     pub(crate) killed: Revision,
     pub(crate) runs: BTreeMap<RunId, SeenRun>,
+    /// The sessions that are in the tree. No worker's view is asked for these.
     pub(crate) sessions: BTreeSet<SessionId>,
     /// Every run record is known as of this revision, from a reply or from what was followed.
     pub(crate) complete: Revision,
@@ -95,7 +96,6 @@ impl View {
             && self.status.tells(&other.status)
             && self.lock.tells(&other.lock)
             && self.kill.tells(&other.kill)
-            && self.sessions == other.sessions
             && self.present_runs().eq(other.present_runs())
     }
 
@@ -193,7 +193,9 @@ impl View {
         if !has(|body| matches!(body, Body::Kill)) && revision > self.followed {
             self.kill.set(revision, None);
         }
-        found.iter().for_each(|fact| self.put(fact));
+        for fact in found {
+            self.put(fact);
+        }
         let listed =
             |id: &RunId| found.iter().any(|fact| matches!(&fact.body, Body::Run(run, _) if run == id));
         self.runs.retain(|id, run| run.token > revision || listed(id));

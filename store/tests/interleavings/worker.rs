@@ -239,10 +239,8 @@ impl Worker {
                 if let Some(created) = self.view.run(ask.run()).map(|run| run.created) {
                     self.view().put_run(ask.run(), created, revision, ask.active());
                 }
-                if ask.kind == Kind::Lose {
-                    let finish =
-                        self.asker(lab).finish(ask.run(), &ask.active(), revision, Outcome::Lost, false);
-                    self.send(finish);
+                if let Some(end) = &ask.active().ended {
+                    self.finish_for(lab, ask.run(), &ask.active(), revision, end.outcome, deeds);
                 }
             }
             Kind::Readopt => {

@@ -1,7 +1,7 @@
 //! What there is: one job, its slots, and the values in the tree, each read once.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use model::values::{ActiveRun, Cursor, JobStatus, LockValue, Timetable};
 use model::{Job, JobName, TimeZone, UnixMillis};
 use store::{KeyValue, protocol};
 
-use crate::sabotage::Sabotage;
+use crate::asks::Kind;
+use crate::sabotage::{Part, Sabotage};
 
 /// Slot 0 is where the cursor of the first incarnation is armed. The others follow each second.
 const EPOCH: i64 = 1_764_000_000_000;
@@ -51,8 +52,10 @@ pub(crate) fn read_session(id: &SessionId) -> (u8, u8) {
 pub(crate) enum Fault {
     /// A worker is told that its request failed, and it was committed, is never committed, or is committed later.
     Unknown,
-    /// A session ends or is not renewed in time while its worker lives.
+    /// The tree ends a session while its worker lives, which learns of it later.
     Session,
+    /// A session is not renewed in time. It may be renewed after all.
+    Fence,
     /// A worker dies.
     Death,
     /// The job is edited, suspended or resumed.
@@ -106,6 +109,8 @@ pub(crate) struct Lab {
     pub(crate) sabotage: Option<Sabotage>,
     pub(crate) name: JobName,
     pub(crate) prefix: KeyPrefix,
+    /// What was compared by what.
+    pub(crate) compared: RefCell<BTreeSet<(Kind, Part)>>,
     plain: Job,
     suspended: Job,
     bodies: RefCell<HashMap<String, HashMap<Vec<u8>, Body>>>,
@@ -128,6 +133,7 @@ impl Lab {
             sabotage,
             name,
             prefix: KeyPrefix::default(),
+            compared: RefCell::default(),
             plain,
             suspended,
             bodies: RefCell::default(),
