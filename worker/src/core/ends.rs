@@ -193,7 +193,7 @@ impl Core {
         let present = at(&run_key).map(|pair| (pair.modified, protocol::read::<ActiveRun>(pair).ok()));
         let status = at(&status_key).map_or(Revision::NONE, |pair| pair.modified);
         for pair in &reply.found {
-            let _ = self.view.put(pair);
+            let _ = self.view.put(pair, reply.revision);
         }
         if status == Revision::NONE {
             self.view.set_status(&name, reply.revision, None);
@@ -226,7 +226,7 @@ impl Core {
         let Some(end) = self.ends.remove(&id) else { return };
         let (name, run) = (end.record.job.clone(), end.record.run.clone());
         self.orphans.forget(&name, &run, end.token);
-        if end.key.is_some() || counted != Counted::Elsewhere {
+        if counted != Counted::Elsewhere {
             self.view.delete_run(&name, &run, revision);
         }
         let entry = self.view.entry(&name);

@@ -143,7 +143,7 @@ impl Core {
             }
             Ok(reply) => {
                 for pair in &reply.found {
-                    let _ = self.view.put(pair);
+                    let _ = self.view.put(pair, reply.revision);
                 }
                 let found = reply.found.first();
                 let found =

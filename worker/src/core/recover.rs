@@ -133,7 +133,7 @@ impl Core {
             }
             Ok(reply) => {
                 for pair in &reply.found {
-                    let _ = self.view.put(pair);
+                    let _ = self.view.put(pair, reply.revision);
                 }
                 if reply.found.is_empty() {
                     self.view.delete_run(name, run, reply.revision);

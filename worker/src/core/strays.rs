@@ -109,7 +109,7 @@ impl Core {
             Ok(reply) => {
                 self.over_trouble();
                 for pair in &reply.found {
-                    let _ = self.view.put(pair);
+                    let _ = self.view.put(pair, reply.revision);
                 }
                 let known = self.view.get(name).and_then(|entry| entry.run(run)).cloned();
                 match (&known, stray) {

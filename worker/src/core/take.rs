@@ -105,7 +105,8 @@ impl Core {
                     if let Some(listing) = &mut self.listing {
                         listing.insert(pair.key.clone());
                     }
-                    let news = self.view.put(&pair);
+                    // What is listed is as new as anything that was known when the listing began.
+                    let news = self.view.put(&pair, Revision(i64::MAX));
                     self.take_news(news);
                 }
             }

@@ -341,14 +341,17 @@ impl Entry {
         self.definition.set(revision, definition)
     }
 
-    /// Takes in a run record; `floor` is a revision as of which all records are known. Returns whether it was news.
-    pub(super) fn put_run(&mut self, put: KnownRun, floor: Revision) -> bool {
+    /// Takes in a run record that was found as of a revision; `floor` is a revision as of which all records are known.
+    /// Returns whether it was news.
+    pub(super) fn put_run(&mut self, put: KnownRun, as_of: Revision, floor: Revision) -> bool {
         let floor = floor.max(self.runs_as_of);
         match self.runs.iter_mut().find(|known| known.run == put.run) {
             Some(known) if put.token > known.token => *known = put,
+            // What is found later than its deletion is there.
+            Some(known) if matches!(known.state, RunState::Gone) && as_of > known.token => *known = put,
             Some(_) => return false,
-            // A record as old as this that is not known was deleted since.
-            None if put.token <= floor => return false,
+            // A record as old as this that is not known was deleted since, unless it was found later.
+            None if put.token <= floor && as_of <= floor => return false,
             None => {
                 self.runs.push(put);
                 self.runs.sort_unstable_by(|a, b| a.run.cmp(&b.run));

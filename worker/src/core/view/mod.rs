@@ -53,8 +53,8 @@ pub(super) enum News {
 /// Where a key and its value come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
-    /// A listing or the reply to a transaction: it may be older than what is known.
-    Answer,
+    /// A listing or the reply to a transaction, as of this revision: it may be older than what is known.
+    Answer(Revision),
     /// The followed changes, which come in their order; and what our wall clock reads.
     Change(UnixMillis),
 }
@@ -165,9 +165,9 @@ impl View {
         }
     }
 
-    /// Takes in a key that was found.
-    pub(super) fn put(&mut self, pair: &KeyValue) -> News {
-        self.take(pair, Source::Answer)
+    /// Takes in a key that was found as of a revision.
+    pub(super) fn put(&mut self, pair: &KeyValue, as_of: Revision) -> News {
+        self.take(pair, Source::Answer(as_of))
     }
 
     /// Takes in what a refused transaction found about one job: what it did not find does not exist at `revision`.
@@ -184,7 +184,7 @@ impl View {
                 Ok(Key::Run(_, run)) => runs.push(run),
                 _ => {}
             }
-            news.push(self.put(pair));
+            news.push(self.put(pair, revision));
         }
         let floor = self.floor();
         if !job {
@@ -218,7 +218,7 @@ impl View {
     ) {
         let known = KnownRun { run: run.clone(), created, token, state: RunState::Active(Box::new(active)) };
         let floor = self.floor();
-        self.entry(name).put_run(known, floor);
+        self.entry(name).put_run(known, token, floor);
     }
 
     /// A run record was deleted by this worker's own transaction, or not found.
@@ -253,8 +253,12 @@ impl View {
         };
         let revision = pair.modified;
         let floor = match source {
-            Source::Answer => self.floor(),
-            Source::Change(_) => Revision::NONE,
+            Source::Answer(as_of) if as_of < self.floor() => self.floor(),
+            Source::Answer(_) | Source::Change(_) => Revision::NONE,
+        };
+        let as_of = match source {
+            Source::Answer(as_of) => as_of,
+            Source::Change(_) => revision,
         };
         if let Key::Job(name) | Key::Cursor(name) | Key::Status(name) | Key::Lock(name) = &key
             && revision <= floor
@@ -284,7 +288,7 @@ impl View {
                     Err(why) => (RunState::Unreadable, Some(why)),
                 };
                 let known = KnownRun { run, created: pair.created, token: revision, state };
-                let news = entry.put_run(known, floor);
+                let news = entry.put_run(known, as_of, floor);
                 match why {
                     None => job_if(news, name),
                     Some(why) => unreadable(news, name, pair, &why),
@@ -315,7 +319,7 @@ impl View {
                 };
                 let heard = match source {
                     Source::Change(now) => Some(now),
-                    Source::Answer => None,
+                    Source::Answer(_) => None,
                 };
                 if self.peers.put(session.clone(), info, heard) { News::Workers(session) } else { News::None }
             }

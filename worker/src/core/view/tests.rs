@@ -48,6 +48,11 @@ fn deleted(key: &str, revision: i64) -> Change {
     Change::Deleted { key: format!("/cron/{key}"), revision: Revision(revision) }
 }
 
+/// Takes in a key as found at its own revision.
+fn put(view: &mut View, pair: &KeyValue) -> News {
+    view.put(pair, pair.modified)
+}
+
 fn apply(view: &mut View, change: Change) -> News {
     view.apply(change, UnixMillis(0))
 }
@@ -62,29 +67,29 @@ fn decided_by(view: &mut View) -> Option<(i64, bool, bool)> {
 #[test]
 fn a_cursor_that_comes_before_its_job_is_compared_when_the_job_comes() {
     let mut view = view();
-    view.put(&cursor("* * * * *", 1000, 5));
+    put(&mut view, &cursor("* * * * *", 1000, 5));
     assert_eq!(decided_by(&mut view), None);
-    assert_eq!(view.put(&job("* * * * *", 1)), News::Job(name("a")));
+    assert_eq!(put(&mut view, &job("* * * * *", 1)), News::Job(name("a")));
     assert_eq!(decided_by(&mut view), Some((1000, true, false)));
 }
 
 #[test]
 fn an_edit_makes_the_cursor_one_of_the_former_timetable_and_an_edit_back_ends_that() {
     let mut view = view();
-    view.put(&job("* * * * *", 1));
-    view.put(&cursor("* * * * *", 1000, 5));
-    view.put(&job("0 * * * *", 6));
+    put(&mut view, &job("* * * * *", 1));
+    put(&mut view, &cursor("* * * * *", 1000, 5));
+    put(&mut view, &job("0 * * * *", 6));
     assert_eq!(decided_by(&mut view), Some((1000, false, false)));
-    view.put(&job("* * * * *", 7));
+    put(&mut view, &job("* * * * *", 7));
     assert_eq!(decided_by(&mut view), Some((1000, true, false)));
 }
 
 #[test]
 fn older_news_than_known_are_dropped() {
     let mut view = view();
-    view.put(&job("* * * * *", 1));
-    view.put(&cursor("* * * * *", 2000, 9));
-    assert_eq!(view.put(&cursor("* * * * *", 1000, 5)), News::None);
+    put(&mut view, &job("* * * * *", 1));
+    put(&mut view, &cursor("* * * * *", 2000, 9));
+    assert_eq!(put(&mut view, &cursor("* * * * *", 1000, 5)), News::None);
     assert_eq!(apply(&mut view, deleted("cursor/a", 8)), News::None);
     assert_eq!(decided_by(&mut view), Some((2000, true, false)));
 }
@@ -92,8 +97,8 @@ fn older_news_than_known_are_dropped() {
 #[test]
 fn a_run_keeps_its_job_busy_until_its_record_is_deleted() {
     let mut view = view();
-    view.put(&job("* * * * *", 1));
-    assert_eq!(view.put(&run("other", 4)), News::Job(name("a")));
+    put(&mut view, &job("* * * * *", 1));
+    assert_eq!(put(&mut view, &run("other", 4)), News::Job(name("a")));
     assert_eq!(decided_by(&mut view), Some((0, false, true)));
     assert_eq!(apply(&mut view, deleted(RUN, 5)), News::Job(name("a")));
     assert_eq!(decided_by(&mut view), Some((0, false, false)));
@@ -102,7 +107,7 @@ fn a_run_keeps_its_job_busy_until_its_record_is_deleted() {
 #[test]
 fn an_older_answer_does_not_bring_a_run_back() {
     let mut view = view();
-    view.put(&job("* * * * *", 1));
+    put(&mut view, &job("* * * * *", 1));
     view.put_run(&name("a"), &id(), Revision(4), Revision(4), active());
     // Our own end of it, which the followed changes have not shown yet.
     view.delete_run(&name("a"), &id(), Revision(7));
@@ -113,21 +118,31 @@ fn an_older_answer_does_not_bring_a_run_back() {
     // Once all is followed, nothing has to be remembered of it.
     assert_eq!(apply(&mut view, deleted(RUN, 7)), News::None);
     view.follow_to(Revision(7));
-    assert_eq!(view.put(&run("me", 4)), News::None);
+    assert_eq!(put(&mut view, &run("me", 4)), News::None);
     assert_eq!(decided_by(&mut view), Some((0, false, false)));
+}
+
+#[test]
+fn a_run_that_a_later_answer_finds_is_there() {
+    let mut view = view();
+    put(&mut view, &job("* * * * *", 1));
+    put(&mut view, &run("other", 4));
+    view.delete_run(&name("a"), &id(), Revision(7));
+    view.refresh(&name("a"), &[job("* * * * *", 1), run("other", 4)], Revision(9));
+    assert_eq!(decided_by(&mut view), Some((0, false, true)));
 }
 
 #[test]
 fn what_a_refused_transaction_did_not_find_does_not_exist() {
     let mut view = view();
-    view.put(&job("* * * * *", 1));
-    view.put(&cursor("* * * * *", 1000, 5));
-    view.put(&run("other", 6));
+    put(&mut view, &job("* * * * *", 1));
+    put(&mut view, &cursor("* * * * *", 1000, 5));
+    put(&mut view, &run("other", 6));
     assert_eq!(view.refresh(&name("a"), &[job("* * * * *", 1)], Revision(9)), [News::None]);
     assert_eq!(decided_by(&mut view), Some((0, false, false)));
     // The follower catches up with what the reply already said.
-    assert_eq!(view.put(&run("other", 6)), News::None);
-    assert_eq!(view.put(&cursor("* * * * *", 1000, 5)), News::None);
+    assert_eq!(put(&mut view, &run("other", 6)), News::None);
+    assert_eq!(put(&mut view, &cursor("* * * * *", 1000, 5)), News::None);
     assert_eq!(decided_by(&mut view), Some((0, false, false)));
 }
 
@@ -136,40 +151,40 @@ fn a_malformed_job_is_reported_once_for_each_revision_and_is_never_due() {
     let mut view = view();
     for (revision, value) in [(3, "{"), (4, "[]"), (5, "{\"cronExpr\":\"* * *\",\"command\":\"true\"}")] {
         let bad = KeyValue { value: value.as_bytes().to_vec(), ..job("", revision) };
-        assert!(matches!(view.put(&bad), News::Malformed(Some(_), _)), "{value}");
-        assert_eq!(view.put(&bad), News::None);
+        assert!(matches!(put(&mut view, &bad), News::Malformed(Some(_), _)), "{value}");
+        assert_eq!(put(&mut view, &bad), News::None);
         assert_eq!(decided_by(&mut view), None);
     }
-    assert_eq!(view.put(&job("* * * * *", 6)), News::Job(name("a")));
+    assert_eq!(put(&mut view, &job("* * * * *", 6)), News::Job(name("a")));
     assert!(decided_by(&mut view).is_some());
 }
 
 #[test]
 fn an_unreadable_cursor_is_reported_and_can_be_replaced() {
     let mut view = view();
-    view.put(&job("* * * * *", 1));
+    put(&mut view, &job("* * * * *", 1));
     let bad = KeyValue { value: b"{".to_vec(), ..cursor("", 0, 7) };
-    assert!(matches!(view.put(&bad), News::Malformed(Some(_), _)));
+    assert!(matches!(put(&mut view, &bad), News::Malformed(Some(_), _)));
     assert_eq!(decided_by(&mut view), Some((0, false, false)));
     assert_eq!(view.entry(&name("a")).known().cursor, Revision(7));
 }
 
 #[test]
 fn a_name_nobody_can_use_is_reported() {
-    let news = view().put(&pair("jobs/../x", &json!({}), 1, 1));
+    let news = put(&mut view(), &pair("jobs/../x", &json!({}), 1, 1));
     assert!(matches!(news, News::Malformed(None, what) if what.key == "/cron/jobs/../x"));
 }
 
 #[test]
 fn keys_of_others_are_nobodys_business() {
-    assert_eq!(view().put(&pair("lock/a", &json!(""), 1, 1)), News::None);
+    assert_eq!(put(&mut view(), &pair("lock/a", &json!(""), 1, 1)), News::None);
 }
 
 #[test]
 fn a_job_that_is_gone_with_all_it_left_is_forgotten() {
     let mut view = view();
-    view.put(&job("* * * * *", 1));
-    view.put(&cursor("* * * * *", 1000, 5));
+    put(&mut view, &job("* * * * *", 1));
+    put(&mut view, &cursor("* * * * *", 1000, 5));
     assert_eq!(apply(&mut view, deleted("jobs/a", 6)), News::Job(name("a")));
     assert!(view.entry(&name("a")).is_litter());
     apply(&mut view, deleted("cursor/a", 7));
@@ -182,8 +197,8 @@ fn a_job_that_is_gone_with_all_it_left_is_forgotten() {
 #[test]
 fn after_a_new_listing_what_was_not_in_it_is_gone() {
     let mut view = view();
-    view.put(&job("* * * * *", 1));
-    view.put(&cursor("* * * * *", 1000, 5));
+    put(&mut view, &job("* * * * *", 1));
+    put(&mut view, &cursor("* * * * *", 1000, 5));
     let listed = HashSet::from(["/cron/cursor/a".to_owned()]);
     view.retain(&listed, Revision(9));
     assert!(view.entry(&name("a")).is_litter());
