@@ -4,7 +4,7 @@
 //!
 //! - A claim compares the job's definition, the cursor, the worker's registration and, unless runs may overlap, that
 //!   the job has no run. So of any number of claims of one slot one commits, none commits on an older definition or
-//!   from a dead worker, and the cursor only moves forward.
+//!   from a dead worker, and the cursor only moves forward within an epoch.
 //! - The run record it puts is not leased. It is the exclusion, and its mod revision is the **fencing token**, which
 //!   grows from run to run of a job.
 //! - A process is started only upon the reply to its worker's own [`claim`] or [`retry`]. A claim that started nothing

@@ -13,7 +13,8 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::FuturesUnordered;
-use store::{Follow, LogError, RunLog, Session, Tree, TreeError, protocol};
+use model::run::Revision;
+use store::{Change, Follow, LogError, RunLog, Session, Tree, TreeError, protocol};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
@@ -312,11 +313,28 @@ async fn next_of(backlog: &mut VecDeque<Follow>, changes: &mut mpsc::Receiver<Fo
             Some(Follow::Page(pairs))
         }
         Follow::Changed(mut news) if news.len() > AT_ONCE => {
+            let mut pieces = VecDeque::new();
             while news.len() > AT_ONCE {
-                backlog.push_front(Follow::Changed(news.split_off(news.len() - AT_ONCE)));
+                // Changes of one transaction stay together.
+                let same = |at: usize| revision(&news[at]) == revision(&news[at - 1]);
+                let end = (AT_ONCE..news.len()).find(|at| !same(*at)).unwrap_or(news.len());
+                let rest = news.split_off(end);
+                pieces.push_back(Follow::Changed(std::mem::replace(&mut news, rest)));
             }
-            Some(Follow::Changed(news))
+            if !news.is_empty() {
+                pieces.push_back(Follow::Changed(news));
+            }
+            let first = pieces.pop_front();
+            backlog.extend(pieces);
+            first
         }
         other => Some(other),
+    }
+}
+
+fn revision(change: &Change) -> Revision {
+    match change {
+        Change::Put(pair) => pair.modified,
+        Change::Deleted { revision, .. } => *revision,
     }
 }

@@ -39,6 +39,8 @@ pub(super) struct End {
     status: Option<Box<JobStatus>>,
     /// A transaction whose reply was lost may have been done.
     unsure: bool,
+    /// The run may have been deleted without its end being counted.
+    released: bool,
 }
 
 impl End {
@@ -50,7 +52,17 @@ impl End {
         key: Option<RunKey>,
     ) -> Self {
         let record = Arc::new(record);
-        Self { record, keep, skipped, token, key, recorded: false, status: None, unsure: false }
+        Self {
+            record,
+            keep,
+            skipped,
+            token,
+            key,
+            recorded: false,
+            status: None,
+            unsure: false,
+            released: false,
+        }
     }
 
     fn skips(&self) -> impl Iterator<Item = SkipRecord> {
@@ -159,6 +171,7 @@ impl Core {
             Err(why) => {
                 end.unsure = true;
                 let release = matches!(why, TreeError::NoSpace(_));
+                end.released |= release;
                 let (name, run, token) = (end.record.job.clone(), end.record.run.clone(), end.token);
                 self.trouble_with(&why);
                 if release {
@@ -215,7 +228,11 @@ impl Core {
             None => {
                 let status = self.view.get(&name).and_then(|entry| entry.status.value.as_deref());
                 let ours = end.unsure && status.is_some_and(|status| status.recent.contains(&end.recent()));
-                let counted = if ours { Counted::Yes } else { Counted::Elsewhere };
+                let counted = match (ours, end.released) {
+                    (true, _) => Counted::Yes,
+                    (false, true) => Counted::NoSpace,
+                    (false, false) => Counted::Elsewhere,
+                };
                 self.ended(id, counted, None, reply.revision);
             }
         }

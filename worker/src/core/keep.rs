@@ -8,12 +8,17 @@ use model::run::Revision;
 use model::values::{ActiveRun, NotClaiming, WorkerInfo};
 use store::{Renewed, Session, TreeError, TxnReply, protocol};
 
+use super::runs::Stage;
 use super::session::Care;
 use super::take::in_words;
 use super::transactions::Ask;
 use super::{Act, AskId, Core, Count, Level, Order, RETRY_AFTER, Timer};
 use crate::executor::{Boottime, RunKey};
 use crate::times::{ANNOUNCE_EVERY, TREE_SPEAKS};
+
+/// How often the executor is asked whether it is there. However long a session lasts, the answer is fresh when it is
+/// renewed.
+const PING_EVERY: Duration = Duration::from_millis(1500);
 
 /// Between two announcements that have a reason.
 const ANNOUNCE_PAUSE: Duration = Duration::from_secs(1);
@@ -25,6 +30,10 @@ impl Core {
 
     /// Does what is due: renews the session, opens the next one, tells the others about this worker.
     pub(super) fn keep_session(&mut self) {
+        if self.sessions.is_leased() && self.now.boot.0.saturating_sub(self.pinged.0) >= PING_EVERY {
+            self.pinged = self.now.boot;
+            self.order(Order::Ping);
+        }
         match self.sessions.due(self.now.boot) {
             Some(Care::Renew) => self.renew(),
             Some(Care::Open) => self.open_next(),
@@ -34,7 +43,6 @@ impl Core {
     }
 
     fn renew(&mut self) {
-        self.order(Order::Ping);
         if let Some(why) = self.unfit() {
             if self.sessions.not_renewed(why) {
                 let text = format!("the session is not renewed, so that other workers take over: {why}");
@@ -70,7 +78,6 @@ impl Core {
             }
             Err(why) => {
                 if self.sessions.renewal_failed(id, self.now.boot, in_words(&why)) {
-                    self.count(Count::StoreError);
                     self.trouble_with(&why);
                 }
             }
@@ -114,7 +121,6 @@ impl Core {
                 self.look_at_all_again();
             }
             Err(why) => {
-                self.count(Count::StoreError);
                 self.sessions.not_opened(id, self.now.boot, RETRY_AFTER, in_words(&why));
                 self.trouble_with(&why);
             }
@@ -123,7 +129,7 @@ impl Core {
 
     /// Moves a run of a former session to the present one.
     pub(super) fn readopt(&mut self, key: RunKey) {
-        let Some((_, run)) = self.runs.alive().find(|(alive, _)| *alive == key) else { return };
+        let Some(run) = self.runs.get(key).filter(|run| run.stage == Stage::Ordered) else { return };
         let session = self.sessions.present();
         if run.active.session == session.id {
             return;
@@ -142,9 +148,8 @@ impl Core {
                 self.view.put_run(&name, &id, created, reply.revision, moved);
             }
             Ok(reply) => {
-                for pair in &reply.found {
-                    let _ = self.view.put(pair, reply.revision);
-                }
+                self.take_found(&name, &id, &reply);
+                let Some(run) = self.runs.get_mut(key) else { return };
                 let found = reply.found.first();
                 let found =
                     found.and_then(|pair| Some((pair.modified, protocol::read::<ActiveRun>(pair).ok()?)));
@@ -155,9 +160,6 @@ impl Core {
                         self.readopt(key);
                     }
                     _ => {
-                        if reply.found.is_empty() {
-                            self.view.delete_run(&name, &id, reply.revision);
-                        }
                         let text = "a run of the former session was declared lost meanwhile; it goes on, and its \
                                     record will say how it ended";
                         self.note(Level::Warn, Some(&name), format!("run {id}: {text}"));

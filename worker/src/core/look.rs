@@ -125,7 +125,10 @@ impl Core {
         if !matches!(step, Step::Ahead(_)) {
             self.ahead.remove(name);
         }
-        if rank > 0 && !self.is_our_turn(name, rank, at, &step) {
+        if rank == 0 {
+            self.standing.forget(name);
+        } else if !called && !self.is_our_turn(name, rank, at, &step) {
+            self.ahead.remove(name);
             return self.capacity.leave(name);
         }
         if waits_for_log {
@@ -157,7 +160,7 @@ impl Core {
             (Step::Collect, _) => {
                 self.view.entry(name).deciding = true;
                 let txn = protocol::collect(name, known.cursor, known.lock);
-                self.commit(Ask::Collect { name: name.clone() }, txn);
+                self.commit(Ask::Collect { name: name.clone(), lock: known.lock }, txn);
             }
             (Step::Ahead(slot), Some(job)) => self.stand_still(job, known, slot),
             (Step::Retry { run, token, active }, Some(job)) => self.retry(job, known, run, token, &active),

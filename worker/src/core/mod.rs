@@ -10,7 +10,7 @@
 //!    session that sent it lives. A run record that names a session of this worker, and that it neither holds nor has
 //!    asked for, is **given back** (`strays`), however it is seen.
 //! 2. No answer is believed that is older than what is known (`view`).
-//! 3. The cursor of a job only moves forward.
+//! 3. The cursor of a job only moves forward, within an epoch of its incarnation.
 //!
 //! The parts, each to be read alone: `view` (the mirror of the tree), `line` (which job to look at next), `look`
 //! (what to do about it), `recover` (ends that nobody executes), `runs` (what this worker holds), `ends` (recording how a run ended), `session`,
@@ -157,8 +157,8 @@ pub struct Core {
     config: CoreConfig,
     /// What the clocks read when the present input came.
     now: Now,
-    /// By how many milliseconds the wall clock was set, or ran at another speed, since all jobs were looked at for that.
-    stepped: i64,
+    /// By how many milliseconds the wall clock was ahead of the boot-time clock when all jobs were last looked at for that.
+    offset: i64,
     acts: Vec<Act>,
     sessions: Sessions,
     /// When this process registered first.
@@ -167,6 +167,8 @@ pub struct Core {
     heard: Boottime,
     /// When the executor last spoke.
     answered: Boottime,
+    /// When it was last asked.
+    pinged: Boottime,
     executor: ExecutorState,
     not_claiming: Option<NotClaiming>,
     announced: Boottime,
@@ -196,6 +198,11 @@ pub struct Core {
     ending: Option<Ending>,
 }
 
+/// By how many milliseconds the wall clock is ahead of the boot-time clock.
+fn offset(now: Now) -> i64 {
+    now.wall.0 - i64::try_from(now.boot.0.as_millis()).unwrap_or(i64::MAX)
+}
+
 impl Core {
     /// A worker that has just registered; `asked` is when the session was asked for. Its executor runs.
     pub fn new(config: CoreConfig, session: Session, asked: Boottime, now: Now) -> Self {
@@ -210,12 +217,13 @@ impl Core {
         let mut core = Self {
             config,
             now,
-            stepped: 0,
+            offset: offset(now),
             acts: Vec::new(),
             sessions: Sessions::new(session, asked),
             since: now.wall,
             heard: now.boot,
             answered: now.boot,
+            pinged: now.boot,
             executor: ExecutorState::Alive,
             not_claiming: None,
             announced: now.boot,
@@ -244,8 +252,8 @@ impl Core {
         core
     }
 
-    /// Takes an input in and says what is to be done. An input's work is that of one job, unless a listing ended or the
-    /// workers changed.
+    /// Takes an input in and says what is to be done. At most [`AT_ONCE`] jobs are looked at, so that no input is held up
+    /// for long.
     pub fn take(&mut self, now: Now, input: Input) -> Vec<Act> {
         self.set_now(now);
         self.take_in(input);
@@ -274,7 +282,8 @@ impl Core {
     pub fn is_over(&self, now: Now) -> bool {
         let Some(ending) = self.ending else { return false };
         let done = self.runs.is_empty() && self.ends.is_empty() && self.strays.is_empty();
-        (done && self.asked.is_empty()) || now.boot >= ending.give_up
+        // A registration that is under way has to be removed too.
+        (done && self.asked.is_empty() && !self.sessions.is_opening()) || now.boot >= ending.give_up
     }
 
     /// The session that is to be closed at the end.
@@ -324,14 +333,12 @@ impl Core {
     }
 
     fn set_now(&mut self, now: Now) {
-        let since = now.boot.0.saturating_sub(self.now.boot.0).as_millis();
-        let step = now.wall.0 - self.now.wall.0 - i64::try_from(since).unwrap_or(i64::MAX);
         self.now = now;
-        self.stepped += step;
-        if self.stepped.abs() >= CLOCK_STEP {
+        let step = offset(now) - self.offset;
+        if step.abs() >= CLOCK_STEP {
             // What was set for an instant of the former clock may be due, or may not be due for long.
-            self.view.peers.clock_stepped(self.stepped);
-            self.stepped = 0;
+            self.view.peers.clock_stepped(step);
+            self.offset += step;
             self.look_at_all_again();
         }
     }
@@ -388,7 +395,7 @@ impl Core {
                 Timer::End(id) => self.go_on_with_end(id),
                 Timer::Stray(name, run) => self.give_back_again(&name, &run),
                 Timer::Readopt(key) => self.readopt(key),
-                Timer::Note(name) => self.note_skips(&name),
+                Timer::Note(name) => self.note_skips_again(&name),
             }
         }
     }

@@ -61,8 +61,13 @@ impl Orphans {
         waiting.unwrap_or_default()
     }
 
-    /// Forgets the sessions of which no run is left.
-    pub(super) fn retain(&mut self, named: &HashSet<&SessionId>) {
+    /// Forgets the sessions that no run names, and the runs that are not there.
+    pub(super) fn retain(
+        &mut self,
+        named: &HashSet<&SessionId>,
+        is_there: impl Fn(&JobName, &RunId, Revision) -> bool,
+    ) {
+        self.searched.retain(|(name, run, token)| is_there(name, run, *token));
         self.absent.retain(|session, _| named.contains(session));
         self.swept.retain(|session| named.contains(session));
     }
@@ -81,9 +86,9 @@ mod tests {
         let (mut orphans, gone) = (Orphans::default(), SessionId("gone".to_owned()));
         assert_eq!(orphans.absence(&gone, at(5)), Duration::ZERO);
         assert_eq!(orphans.absence(&gone, at(9)), Duration::from_secs(4));
-        orphans.retain(&HashSet::from([&gone]));
+        orphans.retain(&HashSet::from([&gone]), |_, _, _| true);
         assert_eq!(orphans.absence(&gone, at(10)), Duration::from_secs(5));
-        orphans.retain(&HashSet::new());
+        orphans.retain(&HashSet::new(), |_, _, _| true);
         assert_eq!(orphans.absence(&gone, at(11)), Duration::ZERO);
     }
 

@@ -132,13 +132,16 @@ impl Core {
                 self.record_declared(name, run, token, ended);
             }
             Ok(reply) => {
-                for pair in &reply.found {
-                    let _ = self.view.put(pair, reply.revision);
+                let token = |core: &Self| core.view.get(name)?.run(run).map(|known| known.token);
+                let before = token(self);
+                self.take_found(name, run, &reply);
+                self.view.entry(name).deciding = false;
+                if token(self) == before {
+                    // It was our own session, or the holder's. Nothing else could be decided now.
+                    self.look_after(name, RETRY_AFTER);
+                } else {
+                    self.look_again(name);
                 }
-                if reply.found.is_empty() {
-                    self.view.delete_run(name, run, reply.revision);
-                }
-                self.settled(name);
                 self.check_strays(name);
             }
             Err(why) => {

@@ -107,6 +107,11 @@ impl Sessions {
         self.times.map_or(Duration::MAX, |times| times.renew_timeout)
     }
 
+    /// Whether the next one is being opened.
+    pub(super) fn is_opening(&self) -> bool {
+        matches!(self.stage, Stage::Opening(..))
+    }
+
     /// Why there is no session, if there is none.
     pub(super) fn missing(&self, now: Boottime) -> Option<&str> {
         let why = || self.why.as_deref().unwrap_or("no renewal was acknowledged in time");

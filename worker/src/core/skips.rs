@@ -56,17 +56,25 @@ impl Core {
         self.act(Act::Append(ask, entries));
     }
 
+    /// The log did not take the stretches a while ago.
+    pub(super) fn note_skips_again(&mut self, name: &JobName) {
+        self.view.entry(name).noting = false;
+        self.note_skips(name);
+        self.view.forget_if_gone(name);
+    }
+
     fn skip_record(&self, name: &JobName, skipped: Skipped) -> SkipRecord {
         SkipRecord { job: name.clone(), node: self.config.node.clone(), decided: self.now.wall, skipped }
     }
 
     pub(super) fn noted(&mut self, name: &JobName, skipped: &[Skipped], reply: Result<(), LogError>) {
-        let entry = self.view.entry(name);
-        entry.noting = false;
         if let Err(why) = reply {
+            // Nothing else is sent for this job meanwhile.
             self.trouble_with(&why);
             return self.after(RETRY_AFTER, Timer::Note(name.clone()));
         }
+        let entry = self.view.entry(name);
+        entry.noting = false;
         entry.noted(skipped);
         let deleted = entry.is_deleted();
         let mine = self.skips.mine.get(name).cloned().unwrap_or_default();

@@ -108,8 +108,8 @@ impl Core {
         match reply {
             Ok(reply) => {
                 self.over_trouble();
-                for pair in &reply.found {
-                    let _ = self.view.put(pair, reply.revision);
+                if !reply.succeeded {
+                    self.take_found(name, run, &reply);
                 }
                 let known = self.view.get(name).and_then(|entry| entry.run(run)).cloned();
                 match (&known, stray) {
@@ -124,9 +124,6 @@ impl Core {
                     }
                     (_, Some(_)) => drop(self.strays.claims.remove(&place)),
                     (_, None) => {}
-                }
-                if !reply.succeeded && reply.found.is_empty() {
-                    self.view.delete_run(name, run, reply.revision);
                 }
                 self.look_again(name);
                 self.check_strays(name);

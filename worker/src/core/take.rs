@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::JobName;
-use model::run::{Revision, SessionId};
+use model::keys::Key;
+use model::run::{Revision, RunId, SessionId};
 use store::{Follow, TxnReply};
 
 use super::runs::Stage;
@@ -58,7 +59,7 @@ impl Core {
             Ask::Pass { job, known, to, status, waiting } => {
                 self.passed(&job, known, to, status, waiting.as_ref(), reply);
             }
-            Ask::Collect { name } => self.collected(&name, reply),
+            Ask::Collect { name, lock } => self.collected(&name, lock, reply),
             Ask::GiveBack { name, run, token } => self.gave_back(&name, &run, token, reply),
             Ask::Declare { name, run, ended } => self.declared(&name, &run, &ended, reply),
             Ask::Readopt { key, active } => self.readopted(key, active, reply),
@@ -196,9 +197,26 @@ impl Core {
         }
     }
 
+    /// Takes in what a refused transaction about a run found. If that is not the run, it is gone.
+    pub(super) fn take_found(&mut self, name: &JobName, run: &RunId, reply: &TxnReply) {
+        let key = self.view.prefix().encode(&Key::Run(name.clone(), run.clone()));
+        for pair in &reply.found {
+            let news = self.view.put(pair, reply.revision);
+            if let News::Malformed(..) = news {
+                self.take_news(news);
+            }
+        }
+        if !reply.found.iter().any(|pair| pair.key == key) {
+            self.view.delete_run(name, run, reply.revision);
+        }
+    }
+
     fn workers_changed(&mut self) {
         let named: HashSet<&SessionId> = self.view.sessions_of_runs().collect();
-        self.orphans.retain(&named);
+        let view = &self.view;
+        self.orphans.retain(&named, |name, run, token| {
+            view.get(name).and_then(|entry| entry.run(run)).is_some_and(|known| known.token == token)
+        });
         self.look_at_all_again();
     }
 
@@ -250,7 +268,9 @@ impl Core {
         self.act(Act::Tell(Report::Malformed(Arc::new(what))));
     }
 
+    /// A request failed, which is made again.
     pub(super) fn trouble_with(&mut self, why: &(dyn std::error::Error + 'static)) {
+        self.count(Count::StoreError);
         self.trouble(in_words(why));
     }
 

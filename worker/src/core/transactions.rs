@@ -28,7 +28,7 @@ pub(super) enum Ask {
     /// A move of the cursor without a run, or with the end of a run that waits.
     Pass { job: Arc<Job>, known: Known, to: Move, status: Option<Box<JobStatus>>, waiting: Option<RunId> },
     /// To remove what a deleted job left.
-    Collect { name: JobName },
+    Collect { name: JobName, lock: Revision },
     /// To give a claim back.
     GiveBack { name: JobName, run: RunId, token: Revision },
     /// To declare how a run ended that nobody executes.
@@ -255,15 +255,15 @@ impl Core {
         }
     }
 
-    pub(super) fn collected(&mut self, name: &JobName, reply: Result<TxnReply, TreeError>) {
+    pub(super) fn collected(&mut self, name: &JobName, lock: Revision, reply: Result<TxnReply, TreeError>) {
         match reply {
-            Ok(reply) => {
+            Ok(reply) if reply.succeeded => {
                 self.over_trouble();
-                // A refusal means that the job or a run of it is there again, which the reply then shows.
-                self.refresh(name, &reply);
+                self.view.removed(name, lock, reply.revision);
                 self.settled(name);
             }
-            reply @ Err(_) => self.undecided(name, reply),
+            // The job or a run of it is there again, which the reply then shows.
+            reply => self.undecided(name, reply),
         }
         self.view.forget_if_gone(name);
     }

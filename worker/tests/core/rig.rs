@@ -41,6 +41,8 @@ pub(crate) struct Node {
     /// Whether the changes of the tree reach it.
     pub(crate) follows: bool,
     pub(crate) log_is_away: bool,
+    /// How many appends were asked for.
+    pub(crate) appends: usize,
     pub(crate) waiting: VecDeque<(AskId, Txn)>,
     pub(crate) replies: VecDeque<Input>,
     pub(crate) started: Vec<Start>,
@@ -59,6 +61,8 @@ pub(crate) struct Rig {
     pub(crate) boot: Duration,
     /// By how much the wall clock is ahead of the test's.
     pub(crate) wall_ahead: i64,
+    /// How long new sessions last.
+    pub(crate) lasts: Duration,
 }
 
 pub(crate) fn name(text: &str) -> JobName {
@@ -93,6 +97,7 @@ impl Rig {
             nodes: Vec::new(),
             boot: Duration::from_secs(1000),
             wall_ahead: 0,
+            lasts: LASTS,
         };
         for node in nodes {
             rig.add(node, max_runs);
@@ -105,12 +110,13 @@ impl Rig {
         let (config, now) = (config(node, max_runs), self.now());
         let info = config.info(now.wall, now.wall);
         let id = SessionId(format!("{node}-0"));
-        let session = self.tree.open_session(self.boot, id, &info, LASTS).unwrap();
+        let session = self.tree.open_session(self.boot, id, &info, self.lasts).unwrap();
         self.nodes.push(Node {
             core: Core::new(config, session, now.boot, now),
             link: Link::Up,
             follows: true,
             log_is_away: false,
+            appends: 0,
             waiting: VecDeque::new(),
             replies: VecDeque::new(),
             started: Vec::new(),
@@ -281,6 +287,7 @@ impl Rig {
                 }
             },
             Act::Append(id, entries) => {
+                me.appends += 1;
                 if me.log_is_away {
                     let away = store::LogError::Unavailable("away".into());
                     me.replies.push_back(Input::Appended(id, Err(away)));
@@ -302,7 +309,7 @@ impl Rig {
             Act::Open(id, info) => {
                 me.sessions += 1;
                 let session = SessionId(format!("{}-{}", me.name, me.sessions));
-                let session: Session = self.tree.open_session(boot, session, &info, LASTS).unwrap();
+                let session: Session = self.tree.open_session(boot, session, &info, self.lasts).unwrap();
                 me.replies.push_back(Input::Opened(id, Ok(session)));
             }
             Act::Order(Order::Start(start)) => me.started.push(*start),

@@ -130,3 +130,16 @@ fn a_foreign_record_that_names_our_session_is_given_back_and_never_started_from_
     assert_eq!(tokens.len(), 2);
     assert!(tokens[1].parse::<i64>().unwrap() > tokens[0].parse::<i64>().unwrap() + 2, "{tokens:?}");
 }
+
+#[test]
+fn a_session_of_any_length_is_renewed_while_nothing_happens() {
+    for seconds in [6, 15, 60, 600] {
+        let mut rig = Rig::with(&[], None);
+        rig.lasts = Duration::from_secs(seconds);
+        rig.add("a", None);
+        let session = rig.nodes[0].core.session().id.clone();
+        rig.pass(rig.lasts * 3);
+        assert_eq!(rig.nodes[0].core.session().id, session, "{seconds} s");
+        assert!(rig.nodes[0].core.state(rig.now()).is_ready(), "{seconds} s");
+    }
+}

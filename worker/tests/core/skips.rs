@@ -107,3 +107,15 @@ fn a_cursor_is_not_set_back_while_another_clock_is_as_far() {
     assert_eq!(rig.starts().len(), starts);
     assert!(rig.log.skipped(&name("j"), 10).is_empty());
 }
+
+#[test]
+fn a_log_that_refuses_at_once_is_not_asked_more_and_more() {
+    let mut rig = Rig::new();
+    busy(&mut rig);
+    rig.nodes[0].log_is_away = true;
+    rig.pass_until(120);
+    let before = rig.nodes[0].appends;
+    rig.pass(Duration::from_secs(60));
+    let asked = rig.nodes[0].appends - before;
+    assert!(asked <= 61, "{asked} appends in a minute, one a second is allowed");
+}

@@ -149,9 +149,27 @@ impl View {
         runs.filter_map(|run| run.active().map(|active| &active.session))
     }
 
+    /// What a deleted job left was removed at this revision, by this worker: all but a lock that was not the reserved one.
+    pub(super) fn removed(&mut self, name: &JobName, lock: Revision, revision: Revision) {
+        let floor = self.floor();
+        self.define(name, revision, None);
+        let entry = self.entry(name);
+        entry.set_cursor(revision, None);
+        entry.status.set(revision, None);
+        entry.kill.set(revision, false);
+        entry.retain_runs(&[], revision, floor);
+        if lock != Revision::NONE {
+            entry.lock.freed(lock, revision);
+        }
+    }
+
     /// Forgets a job of which nothing is left and of which nothing older can be told any more.
     pub(super) fn forget_if_gone(&mut self, name: &JobName) {
-        let gone = |entry: &Entry| entry.is_gone() && entry.latest() <= self.followed;
+        self.forget_if_gone_as_of(name, self.followed);
+    }
+
+    fn forget_if_gone_as_of(&mut self, name: &JobName, revision: Revision) {
+        let gone = |entry: &Entry| entry.is_gone() && entry.latest() <= revision;
         if self.entries.get(name).is_some_and(|entry| gone(entry)) {
             self.entries.remove(name);
         }
@@ -379,7 +397,7 @@ impl View {
             }
             _ => return News::None,
         };
-        self.forget_if_gone(&name);
+        self.forget_if_gone_as_of(&name, self.followed.max(revision));
         if news { News::Job(name) } else { News::None }
     }
 }

@@ -188,9 +188,19 @@ fn a_job_that_is_gone_with_all_it_left_is_forgotten() {
     assert_eq!(apply(&mut view, deleted("jobs/a", 6)), News::Job(name("a")));
     assert!(view.entry(&name("a")).is_litter());
     apply(&mut view, deleted("cursor/a", 7));
-    assert_eq!(view.names().count(), 1, "older answers may still come");
-    view.follow_to(Revision(7));
+    assert_eq!(view.names().count(), 0);
+}
+
+#[test]
+fn a_job_that_this_worker_collected_is_forgotten_once_that_was_followed() {
+    let mut view = view();
+    put(&mut view, &job("* * * * *", 1));
+    put(&mut view, &cursor("* * * * *", 1000, 5));
+    apply(&mut view, deleted("jobs/a", 6));
+    view.removed(&name("a"), Revision::NONE, Revision(7));
     view.forget_if_gone(&name("a"));
+    assert_eq!(view.names().count(), 1, "older answers may still come");
+    apply(&mut view, deleted("cursor/a", 7));
     assert_eq!(view.names().count(), 0);
 }
 
