@@ -116,7 +116,8 @@ impl Core {
         }
         let Some(entry) = self.view.get(name) else { return };
         let step = step(self.now.wall, entry);
-        let (known, at, since) = (entry.known(), standing_at(entry), waits_since(entry, &step));
+        let (known, at, since) =
+            (entry.known(), standing_at(entry), waits_since(self.now.wall, entry, &step));
         let waits_for_log = step.skips() > 0 && entry.pending().len() + step.skips() > MOST_PENDING;
         let job = entry.job().cloned();
         if !step.needs_place() {
@@ -237,8 +238,9 @@ fn standing_at(entry: &Entry) -> Revision {
     entry.known().cursor.max(entry.known().definition).max(runs.unwrap_or_default())
 }
 
-/// Since when a job waits for a place: since its oldest slot that is not decided, or since it last had one.
-fn waits_since(entry: &Entry, step: &Step) -> UnixMillis {
+/// Since when a job waits for a place: since its oldest slot that is not decided, or since it last had one. What a clock
+/// wrote that was ahead does not count.
+fn waits_since(now: UnixMillis, entry: &Entry, step: &Step) -> UnixMillis {
     let oldest = match step {
         Step::Retry { active, .. } => active.slot,
         Step::Claim { slot, skipped } => skipped.first().map_or(*slot, |skipped| skipped.from),
@@ -248,7 +250,8 @@ fn waits_since(entry: &Entry, step: &Step) -> UnixMillis {
     let claimed = claimed.map(|active| active.claimed).max();
     let ended =
         entry.status.value.as_ref().and_then(|status| status.recent.last()).map(|recent| recent.ended);
-    oldest.0.max(claimed.unwrap_or_default()).max(ended.unwrap_or_default())
+    let had_one = claimed.into_iter().chain(ended).filter(|at| *at <= now);
+    had_one.fold(oldest.0, UnixMillis::max)
 }
 
 /// What there is to do about a job.
