@@ -19,7 +19,7 @@ use sim::plan::Plan;
 use sim::sabotage::{ALL, Sabotage};
 
 /// How many seeds are tried for each at most.
-const SEEDS: u64 = 40;
+const SEEDS: u64 = 150;
 
 type Row = (&'static str, fn(u64) -> Plan, &'static [Invariant]);
 
