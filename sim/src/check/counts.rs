@@ -107,7 +107,7 @@ impl Lane {
         }
         let Some((run, SeenRun { active: Some(active), .. })) = gone else { return Ok(()) };
         let attempt = (run.clone(), active.attempt);
-        if !facts.no_space || !facts.spooled.contains_key(&attempt) {
+        if !facts.had_no_space || !facts.spooled.contains_key(&attempt) {
             let text = format!("the record of the run {run} is gone, and its end was not counted");
             return broken(Invariant::RunsCounted, text);
         }

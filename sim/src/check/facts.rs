@@ -59,6 +59,8 @@ pub(super) struct Facts {
     pub(super) logged_skips: BTreeMap<SkipName, SkipRecord>,
     /// The tree took no puts lately.
     pub(super) no_space: bool,
+    /// The tree had no space at some time. An end that was refused for that may be given up uncounted a while later.
+    pub(super) had_no_space: bool,
     /// The shortest grace with which each worker was asked to end.
     pub(super) stops: BTreeMap<WorkerId, Duration>,
 }

@@ -223,6 +223,7 @@ impl Checker {
     /// The tree began to refuse puts, or it is long enough since it did.
     pub fn no_space(&mut self, no_space: bool) {
         self.facts.no_space = no_space;
+        self.facts.had_no_space |= no_space;
     }
 
     /// A process came to be.
