@@ -4,7 +4,7 @@ use crds::{ActiveRun, NodeCronJobStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use model::decide::CURSOR_AHEAD;
-use model::next::next_slot;
+use model::next::{next_slot, stands_still};
 use model::run::Outcome;
 use model::{JobName, UnixMillis};
 
@@ -116,11 +116,7 @@ fn ready(conditions: &mut Conditions<'_>, known: Known<'_>, wanted: &Wanted, now
     let decided = known.entry.and_then(Entry::decided);
     match (known.plan, decided.filter(|slot| slot.0 > now + CURSOR_AHEAD)) {
         (Plan::Nothing, Some(decided)) => {
-            let message = format!(
-                "slots up to {decided} were decided while a clock was ahead; the job runs again when that has passed, \
-                 or from now on when it is edited, or suspended and resumed"
-            );
-            conditions.ready("False", "ClockWasAhead", &message);
+            conditions.ready("False", "ClockWasAhead", &stands_still(decided));
         }
         (Plan::Nothing, None) => {
             let message = wanted.schedule.describe();

@@ -1,14 +1,9 @@
 //! When a job runs next: the one answer of all that show it.
 
-use std::time::Duration;
-
 use crate::UnixMillis;
+use crate::decide::CURSOR_AHEAD;
 use crate::run::Slot;
 use crate::schedule::Schedule;
-
-/// How far ahead of the clock slots may be decided without anything to say: they are claimed a moment early, and clocks
-/// differ a little.
-const AHEAD: Duration = Duration::from_mins(1);
 
 /// The first slot that is neither past nor decided; `decided` is the slot of the cursor of the job's incarnation, where
 /// there is one.
@@ -20,8 +15,16 @@ pub fn next_slot(schedule: &Schedule, decided: Option<Slot>, now: UnixMillis) ->
 /// clock was ahead when that happened, and the job stands still until it has caught up.
 pub fn held_back(schedule: &Schedule, next: Option<UnixMillis>, now: UnixMillis) -> Option<String> {
     let next = next?;
-    let first = schedule.next_after(now + AHEAD)?;
+    let first = schedule.next_after(now + CURSOR_AHEAD)?;
     (first < next).then(|| format!("the clock was set back: no run before {next}"))
+}
+
+/// What is said of a job whose cursor stands at `decided`, which is more than [`CURSOR_AHEAD`] ahead of the clock.
+pub fn stands_still(decided: Slot) -> String {
+    format!(
+        "slots up to {decided} were decided while a clock was ahead; the job runs again when that has passed, or from now \
+         on when it is edited, or suspended and resumed"
+    )
 }
 
 #[cfg(test)]

@@ -274,16 +274,8 @@ fn declare(
     end: DeclaredEnd,
 ) -> (ActiveRun, Txn) {
     let (id, active) = run;
-    let key = Key::Run(job.clone(), id.clone());
     let ended = ActiveRun { ended: Some(end), ..active.clone() };
-    let txn = Txn {
-        when: vec![
-            Compare::Modified(key.clone(), token),
-            Compare::Created(Key::Worker(session.id.clone()), session.registered),
-        ],
-        then: vec![put(key.clone(), &ended)],
-        otherwise: vec![Op::Get(key)],
-    };
+    let txn = replace_run(job, id, token, session, &ended);
     (ended, txn)
 }
 
@@ -318,17 +310,22 @@ pub fn readopt(
     session: &Session,
 ) -> (ActiveRun, Txn) {
     let (id, active) = run;
-    let key = Key::Run(job.clone(), id.clone());
     let moved = ActiveRun { session: session.id.clone(), lost_after: lost_after(session), ..active.clone() };
-    let txn = Txn {
+    let txn = replace_run(job, id, token, session, &moved);
+    (moved, txn)
+}
+
+/// Puts a run record again while our session lives. A refusal finds the present one.
+fn replace_run(job: &JobName, run: &RunId, token: Revision, session: &Session, active: &ActiveRun) -> Txn {
+    let key = Key::Run(job.clone(), run.clone());
+    Txn {
         when: vec![
             Compare::Modified(key.clone(), token),
             Compare::Created(Key::Worker(session.id.clone()), session.registered),
         ],
-        then: vec![put(key.clone(), &moved)],
+        then: vec![put(key.clone(), active)],
         otherwise: vec![Op::Get(key)],
-    };
-    (moved, txn)
+    }
 }
 
 /// Says something new about a worker while its session lives.

@@ -205,14 +205,9 @@ impl Core {
         let at = |key: &str| reply.found.iter().find(|pair| pair.key == *key);
         let present = at(&run_key).map(|pair| (pair.modified, protocol::read::<ActiveRun>(pair).ok()));
         let status = at(&status_key).map_or(Revision::NONE, |pair| pair.modified);
-        for pair in &reply.found {
-            let _ = self.view.put(pair, reply.revision);
-        }
+        self.take_found(&name, &run, reply);
         if status == Revision::NONE {
             self.view.set_status(&name, reply.revision, None);
-        }
-        if present.is_none() {
-            self.view.delete_run(&name, &run, reply.revision);
         }
         let Some(end) = self.ends.get_mut(&id) else { return };
         let mine = |active: &ActiveRun| self.sessions.is_mine(&active.session) && active.is_held();

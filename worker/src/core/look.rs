@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::decide::{self, Decision};
+use model::next::stands_still;
 use model::run::{Revision, RunId, SkipReason, Skipped, Slot};
 use model::values::{ActiveRun, MOST_PENDING};
 use model::{Job, JobName, UnixMillis};
@@ -195,11 +196,7 @@ impl Core {
             return self.set_back(job, known, Slot(to), slot);
         }
         if self.ahead.insert(job.name.clone()) {
-            let text = format!(
-                "slots up to {slot} were decided while a clock was ahead; the job runs again when that has passed, or \
-                 from now on when it is edited, or suspended and resumed"
-            );
-            self.note(Level::Warn, Some(&job.name), text);
+            self.note(Level::Warn, Some(&job.name), stands_still(slot));
         }
         self.look_after(&job.name, LOOK_AT_CLOCKS);
     }

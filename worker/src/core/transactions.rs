@@ -93,6 +93,10 @@ impl Core {
     /// Moves the cursor without a run.
     pub(super) fn pass(&mut self, job: Arc<Job>, known: Known, slot: Slot, skipped: &[Skipped]) {
         let to = self.move_to(&job.name, slot, skipped);
+        self.pass_to(job, known, to, skipped);
+    }
+
+    fn pass_to(&mut self, job: Arc<Job>, known: Known, to: Move, skipped: &[Skipped]) {
         let status = (!skipped.is_empty()).then(|| self.with_skipped(&job.name, skipped));
         let txn = protocol::pass(&job, known, self.sessions.present(), to.clone(), status.as_deref());
         self.view.entry(&job.name).deciding = true;
@@ -104,11 +108,10 @@ impl Core {
         &mut self,
         job: Arc<Job>,
         known: Known,
-        run: (RunId, Revision),
+        (run, token): (RunId, Revision),
         at: Slot,
         skipped: &[Skipped],
     ) {
-        let (run, token) = run;
         let to = self.move_to(&job.name, at, skipped);
         let status = self.with_skipped(&job.name, skipped);
         let session = self.sessions.present();
@@ -121,10 +124,7 @@ impl Core {
     pub(super) fn set_back(&mut self, job: Arc<Job>, known: Known, to: Slot, from: Slot) {
         let skipped = [Skipped { from: to, to: from, count: None, reason: SkipReason::ClockSet }];
         let to = Move { epoch: known.cursor, ..self.move_to(&job.name, to, &skipped) };
-        let status = self.with_skipped(&job.name, &skipped);
-        let txn = protocol::pass(&job, known, self.sessions.present(), to.clone(), Some(&status));
-        self.view.entry(&job.name).deciding = true;
-        self.commit(Ask::Pass { job, known, to, status: Some(status), waiting: None }, txn);
+        self.pass_to(job, known, to, &skipped);
     }
 
     /// Where the cursor goes, with these stretches added to it.
