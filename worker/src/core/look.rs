@@ -116,9 +116,16 @@ impl Core {
             self.note_skips(name);
         }
         let Some(entry) = self.view.get(name) else { return };
+        let at = standing_at(entry);
+        if rank > 0
+            && !called
+            && let Some(left) = self.standing.still(name, at, patience(rank), self.now.boot)
+        {
+            // Another worker's backlog is not counted at each look.
+            return self.look_after(name, left);
+        }
         let step = step(self.now.wall, entry);
-        let (known, at, since) =
-            (entry.known(), standing_at(entry), waits_since(self.now.wall, entry, &step));
+        let (known, since) = (entry.known(), waits_since(self.now.wall, entry, &step));
         let waits_for_log = step.skips() > 0 && entry.pending().len() + step.skips() > MOST_PENDING;
         let job = entry.job().cloned();
         if !step.needs_place() {
@@ -205,7 +212,7 @@ impl Core {
     /// lives and yet does not do its work. What is due must have stood still on our own clock for as long as our place in
     /// the job's order asks for: by the slot's age alone a worker whose clock is fast would take every slot.
     fn is_our_turn(&mut self, name: &JobName, rank: usize, at: Revision, step: &Step) -> bool {
-        let patience = OWNER_STUCK * u32::try_from(rank).unwrap_or(u32::MAX);
+        let patience = patience(rank);
         let until = match step {
             Step::Wait(until) => Some(*until),
             Step::Ahead(_) => Some(None),
@@ -227,6 +234,11 @@ impl Core {
         self.look_after(name, left);
         false
     }
+}
+
+/// How long something due of another worker's job stands still before it is taken from that worker.
+fn patience(rank: usize) -> Duration {
+    OWNER_STUCK * u32::try_from(rank).unwrap_or(u32::MAX)
 }
 
 /// The revision of what is due of a job.

@@ -30,6 +30,18 @@ impl Standing {
         patience.saturating_sub(now.0.saturating_sub(standing.1.0))
     }
 
+    /// As [`Self::left`], for a job that is known to stand at this revision; `None` once nothing is left.
+    pub(super) fn still(
+        &self,
+        name: &JobName,
+        at: Revision,
+        patience: Duration,
+        now: Boottime,
+    ) -> Option<Duration> {
+        let (_, since) = self.since.get(name).filter(|standing| standing.0 == at)?;
+        Some(patience.saturating_sub(now.0.saturating_sub(since.0))).filter(|left| !left.is_zero())
+    }
+
     pub(super) fn forget(&mut self, name: &JobName) {
         self.since.remove(name);
     }
@@ -46,6 +58,9 @@ mod tests {
         let mut standing = Standing::default();
         assert_eq!(standing.left(&name, Revision(1), patience, at(0)), patience);
         assert_eq!(standing.left(&name, Revision(1), patience, at(70)), Duration::from_secs(5));
+        assert_eq!(standing.still(&name, Revision(1), patience, at(70)), Some(Duration::from_secs(5)));
+        assert_eq!(standing.still(&name, Revision(1), patience, at(75)), None);
+        assert_eq!(standing.still(&name, Revision(2), patience, at(70)), None);
         // The owner moved the cursor, and is late with the next slot too.
         assert_eq!(standing.left(&name, Revision(2), patience, at(74)), patience);
         assert_eq!(standing.left(&name, Revision(2), patience, at(150)), Duration::ZERO);

@@ -5,6 +5,7 @@
 //! word, and when a worker comes or goes, only its own jobs move. Ownership is no exclusion: two workers that disagree
 //! for a moment both ask, and the claim decides.
 
+use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 
 use model::hash::stable_hash;
@@ -85,14 +86,17 @@ impl Peers {
             return 0;
         }
         let Some(mine) = self.live.get(&self.me) else { return 0 };
-        let weight = |session: &SessionId, info: &WorkerInfo| {
-            let hash = stable_hash(&[name.as_str(), &info.node, &info.address]);
-            // Workers that are named alike share what would be one worker's.
-            let among_namesakes = stable_hash(&[name.as_str(), &session.0]);
-            (info.not_claiming.is_none(), hash, among_namesakes, session.clone())
+        let weight = |info: &WorkerInfo| {
+            (info.not_claiming.is_none(), stable_hash(&[name.as_str(), &info.node, &info.address]))
         };
-        let mine = weight(&self.me, &mine.info);
-        self.live.iter().filter(|(session, peer)| weight(session, &peer.info) > mine).count()
+        // Workers that are named alike share what would be one worker's.
+        let among_namesakes = |session: &SessionId| stable_hash(&[name.as_str(), &session.0]);
+        let weighs = weight(&mine.info);
+        let is_before = |(session, peer): &(&SessionId, &Peer)| match weight(&peer.info).cmp(&weighs) {
+            Ordering::Equal => (among_namesakes(session), *session) > (among_namesakes(&self.me), &self.me),
+            order => order.is_gt(),
+        };
+        self.live.iter().filter(is_before).count()
     }
 
     /// Our clock was set forward by so many milliseconds, or back.
