@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt as _;
 use kube::core::PartialObjectMeta;
-use model::keys::{Key, NodeName};
+use model::NodeName;
+use model::keys::Key;
 use model::run::Revision;
 use store::Op;
 

@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use model::JobName;
-use model::UnixMillis;
 use model::job::Owner;
-use model::keys::{Key, KeyPrefix, NodeName};
+use model::keys::{Key, KeyPrefix};
 use model::run::{Revision, RunId, Slot};
 use model::values::{ActiveRun, Cursor, JobStatus, LockValue, RecentRun};
+use model::{JobName, Lane, NodeName, UnixMillis};
 use serde::Deserialize;
 use store::{Change, KeyValue, protocol};
 
@@ -168,11 +167,11 @@ impl View {
                 };
                 self.set_lock(name, lock, pair.modified)
             }
-            Key::Cursor(name) => {
+            Key::Cursor(Lane { job: name, node: None }) => {
                 let cursor = protocol::read::<Cursor>(pair).ok()?;
                 self.with(name, |entry| entry.cursor = Some((cursor.slot, cursor.job)))
             }
-            Key::Status(name) => {
+            Key::Status(Lane { job: name, node: None }) => {
                 let JobStatus {
                     last_schedule_time, last_successful_time, last_failure_time, mut recent, ..
                 } = protocol::read(pair).ok()?;
@@ -180,7 +179,7 @@ impl View {
                 let ended = Ended { last_schedule_time, last_successful_time, last_failure_time, last };
                 self.with(name, |entry| entry.ended = Some(Box::new(ended)))
             }
-            Key::Run(name, id) => {
+            Key::Run(Lane { job: name, .. }, id) => {
                 let ActiveRun { node, slot, claimed, waiting, .. } = protocol::read(pair).ok()?;
                 self.with(name, |entry| match waiting {
                     None => drop(entry.runs.insert(id, Run { node, slot, claimed })),
@@ -201,9 +200,9 @@ impl View {
         Some(match self.prefix.decode(key).ok()? {
             Key::Job(name) => self.set_job(name, JobKey { as_of: revision, ..JobKey::default() }),
             Key::Lock(name) => self.set_lock(name, Lock::Free(Revision::NONE), revision),
-            Key::Cursor(name) => self.with(name, |entry| entry.cursor = None),
-            Key::Status(name) => self.with(name, |entry| entry.ended = None),
-            Key::Run(name, id) => self.with(name, |entry| drop(entry.runs.remove(&id))),
+            Key::Cursor(Lane { job: name, node: None }) => self.with(name, |entry| entry.cursor = None),
+            Key::Status(Lane { job: name, node: None }) => self.with(name, |entry| entry.ended = None),
+            Key::Run(Lane { job: name, .. }, id) => self.with(name, |entry| drop(entry.runs.remove(&id))),
             Key::Node(name) => {
                 self.nodes.remove(&name);
                 Subject::Node(name)

@@ -103,10 +103,12 @@ async fn fill(store: &Embedded) -> Result<(), Box<dyn Error>> {
         lost_after: 0,
         skipped: Vec::new(),
         job: Revision(1),
+        epoch: Revision::NONE,
         waiting: None,
         ended: None,
     };
-    put_value(store, Key::Run(rotate.clone(), RunId::of_slot(&rotate, Revision(9), slot)), &active).await
+    put_value(store, Key::Run(rotate.clone().into(), RunId::of_slot(&rotate, Revision(9), slot)), &active)
+        .await
 }
 
 async fn put_legacy(
@@ -185,6 +187,7 @@ async fn add_runs(
         let from = Slot(now() - Duration::from_hours(5));
         let skipped = Skipped { from, to: from, count: Some(1), reason: SkipReason::Overlap };
         entries.push(LogEntry::Skipped(SkipRecord {
+            first_run: RunId::of_slot(job, Revision(1), from),
             job: job.clone(),
             node: "node-1".to_owned(),
             decided: from.0,
@@ -192,7 +195,7 @@ async fn add_runs(
         }));
     }
     store.append(entries).await?;
-    put_value(store, Key::Status(job.clone()), &status).await
+    put_value(store, Key::Status(job.clone().into()), &status).await
 }
 
 async fn put_value(store: &Embedded, key: Key, value: &impl Serialize) -> Result<(), Box<dyn Error>> {

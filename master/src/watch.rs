@@ -57,7 +57,7 @@ pub(crate) fn servers(tree: &impl Tree, log: &impl RunLog, health: &Health, up: 
 
     let (tree, health) = (tree.clone(), health.clone());
     tokio::spawn(ask("the job tree", up.get_or_create_owned(&[("server", "tree")]), move || {
-        let (tree, health, key) = (tree.clone(), health.clone(), Key::Status(nobody.clone()));
+        let (tree, health, key) = (tree.clone(), health.clone(), Key::Status(nobody.clone().into()));
         async move {
             let asked = tree.get(key).await.map(drop).map_err(|why| in_words(&why));
             health.set_ready("tree", asked.clone());

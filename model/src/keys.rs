@@ -17,60 +17,43 @@
 //! | `nodes/<name>` | a node's labels, an object of texts | the controller | – |
 //! | `cluster` | [`crate::values::ClusterInfo`]: whose resources' jobs are here | the first controller | – |
 //!
-//! The layout of these is fixed, and nothing writes them yet:
+//! The layout of these is fixed, and nothing puts them yet:
 //!
 //! | key | for |
 //! | --- | --- |
-//! | `cursor-on/<node>/n`, `status-on/<node>/n`, `runs/E(n)/<node>/<run id>` | jobs that run on each node |
-//! | `expect/E(n)/<slot>` | the nodes that such a job's slot is for |
-//! | `queue/E(n)/<slot>` | slots that wait for an earlier run |
+//! | `cursor-on/<node>/n`, `status-on/<node>/n`, `runs/E(n)/<node>/<run id>` | the lanes ([`Lane`]) of jobs that run on each node |
 //! | `triggers/E(n)/<id>` | runs that were asked for |
-//! | `paused` | nothing is claimed while it exists |
 //!
-//! `<slot>` is milliseconds since the epoch in 13 digits, so that slots sort by time; `<id>` is 16 hexadecimal digits.
-//! `jobs/`, `workers/`, `lock/` and `killer/` mean what they mean to the replaced system. A key below `workers/` whose
-//! value is not ours is one of its workers.
+//! `<id>` is 16 hexadecimal digits. `jobs/`, `workers/`, `lock/` and `killer/` mean what they mean to the replaced system.
+//! A key below `workers/` whose value is not ours is one of its workers.
 
 use std::fmt;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use thiserror::Error;
 
-use crate::UnixMillis;
+use crate::lane::{ANY_NODE, Lane, NodeName};
 use crate::name::{JobName, NameError};
-use crate::run::{RunId, SessionId, Slot};
+use crate::run::{RunId, SessionId};
 
 /// What stays as it is in `E(n)`; `%` and `/` never do.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
-
-/// The scope of runs of which one at a time exists in the whole cluster.
-const ANY_NODE: &str = "-";
 
 /// One key of the tree.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Key {
     /// A job.
     Job(JobName),
-    /// The last decided slot of a job.
-    Cursor(JobName),
+    /// The last decided slot of a lane.
+    Cursor(Lane),
     /// A claimed slot.
-    Run(JobName, RunId),
-    /// What became of a job's slots.
-    Status(JobName),
+    Run(Lane, RunId),
+    /// What became of a lane's slots.
+    Status(Lane),
     /// A live worker.
     Worker(SessionId),
     /// A request to end what runs of a job.
     Kill(JobName),
-    /// The last decided slot of a job on one node.
-    CursorOn(NodeName, JobName),
-    /// A claimed slot of a job on one node.
-    RunOn(JobName, NodeName, RunId),
-    /// What became of a job's slots on one node.
-    StatusOn(NodeName, JobName),
-    /// The nodes that a slot is for.
-    Expect(JobName, Slot),
-    /// A slot that waits.
-    Queue(JobName, Slot),
     /// A run that was asked for.
     Trigger(JobName, TriggerId),
     /// The replaced system's exclusion.
@@ -79,30 +62,8 @@ pub enum Key {
     Killer(JobName),
     /// A node.
     Node(NodeName),
-    /// Nothing is claimed.
-    Paused,
     /// Whose resources' jobs are in the tree.
     Cluster,
-}
-
-/// The name of a node, as Kubernetes allows it: 1 to 253 letters, digits, `-`, `_` and `.`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NodeName(Box<str>);
-
-impl NodeName {
-    /// Checks a text and makes it a name.
-    pub fn new(text: &str) -> Option<Self> {
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        // `-` alone is the scope of runs that are for any node.
-        let usable = (1..=253).contains(&text.len()) && text.chars().all(plain) && text != ANY_NODE;
-        usable.then(|| Self(text.into()))
-    }
-}
-
-impl fmt::Display for NodeName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
 }
 
 /// Identifies a request to run a job: the same request always has the same one.
@@ -198,21 +159,15 @@ impl KeyPrefix {
         let p = &self.0;
         match key {
             Key::Job(name) => format!("{p}jobs/{name}"),
-            Key::Cursor(name) => format!("{p}cursor/{name}"),
-            Key::Run(name, run) => format!("{p}runs/{}/{ANY_NODE}/{run}", Encoded(name)),
-            Key::Status(name) => format!("{p}status/{name}"),
+            Key::Cursor(lane) => of_lane(p, "cursor", lane),
+            Key::Run(lane, run) => format!("{p}runs/{}/{}/{run}", Encoded(&lane.job), lane.scope()),
+            Key::Status(lane) => of_lane(p, "status", lane),
             Key::Worker(session) => format!("{p}workers/{session}"),
             Key::Kill(name) => format!("{p}kill/{}", Encoded(name)),
-            Key::CursorOn(node, name) => format!("{p}cursor-on/{node}/{name}"),
-            Key::RunOn(name, node, run) => format!("{p}runs/{}/{node}/{run}", Encoded(name)),
-            Key::StatusOn(node, name) => format!("{p}status-on/{node}/{name}"),
-            Key::Expect(name, slot) => format!("{p}expect/{}/{:013}", Encoded(name), slot.0.0),
-            Key::Queue(name, slot) => format!("{p}queue/{}/{:013}", Encoded(name), slot.0.0),
             Key::Trigger(name, id) => format!("{p}triggers/{}/{:016x}", Encoded(name), id.0),
             Key::Lock(name) => format!("{p}lock/{name}"),
             Key::Killer(name) => format!("{p}killer/{name}"),
             Key::Node(node) => format!("{p}nodes/{node}"),
-            Key::Paused => format!("{p}paused"),
             Key::Cluster => format!("{p}cluster"),
         }
     }
@@ -227,42 +182,48 @@ impl KeyPrefix {
         format!("{}runs/{}/", self.0, Encoded(job))
     }
 
+    /// What the keys of all runs in one lane begin with, and those in no other lane.
+    pub fn runs_in(&self, lane: &Lane) -> String {
+        format!("{}runs/{}/{}/", self.0, Encoded(&lane.job), lane.scope())
+    }
+
     /// Reads a stored key back.
     pub fn decode(&self, text: &str) -> Result<Key, KeyError> {
         let rest = text.strip_prefix(&self.0).ok_or(KeyError::Unknown)?;
-        match rest {
-            "paused" => return Ok(Key::Paused),
-            "cluster" => return Ok(Key::Cluster),
-            _ => {}
+        if rest == "cluster" {
+            return Ok(Key::Cluster);
         }
         let (folder, rest) = rest.split_once('/').ok_or(KeyError::Unknown)?;
         match folder {
             "jobs" => Ok(Key::Job(JobName::new(rest)?)),
-            "cursor" => Ok(Key::Cursor(JobName::new(rest)?)),
-            "status" => Ok(Key::Status(JobName::new(rest)?)),
+            "cursor" => Ok(Key::Cursor(JobName::new(rest)?.into())),
+            "cursor-on" => on_node(rest).map(Key::Cursor),
+            "status" => Ok(Key::Status(JobName::new(rest)?.into())),
+            "status-on" => on_node(rest).map(Key::Status),
             "workers" if !rest.is_empty() => Ok(Key::Worker(SessionId(rest.to_owned()))),
             "kill" => Ok(Key::Kill(decode_name(rest)?)),
             "runs" => {
                 let [name, scope, run] = rest.split('/').collect::<Vec<_>>()[..] else {
                     return Err(KeyError::Unknown);
                 };
-                let (name, run) = (decode_name(name)?, run.parse().map_err(|_| KeyError::Unknown)?);
-                if scope == ANY_NODE {
-                    Ok(Key::Run(name, run))
-                } else {
-                    Ok(Key::RunOn(name, node(scope)?, run))
-                }
+                let node = if scope == ANY_NODE { None } else { Some(node(scope)?) };
+                let lane = Lane { job: decode_name(name)?, node };
+                Ok(Key::Run(lane, run.parse().map_err(|_| KeyError::Unknown)?))
             }
-            "cursor-on" => on_node(rest).map(|(node, name)| Key::CursorOn(node, name)),
-            "status-on" => on_node(rest).map(|(node, name)| Key::StatusOn(node, name)),
-            "expect" => of_job(rest, slot).map(|(name, slot)| Key::Expect(name, slot)),
-            "queue" => of_job(rest, slot).map(|(name, slot)| Key::Queue(name, slot)),
             "triggers" => of_job(rest, trigger).map(|(name, id)| Key::Trigger(name, id)),
             "lock" => Ok(Key::Lock(JobName::new(rest)?)),
             "killer" => Ok(Key::Killer(JobName::new(rest)?)),
             "nodes" => node(rest).map(Key::Node),
             _ => Err(KeyError::Unknown),
         }
+    }
+}
+
+/// `cursor/n`, or `cursor-on/<node>/n`.
+fn of_lane(prefix: &str, folder: &str, lane: &Lane) -> String {
+    match &lane.node {
+        None => format!("{prefix}{folder}/{}", lane.job),
+        Some(node) => format!("{prefix}{folder}-on/{node}/{}", lane.job),
     }
 }
 
@@ -286,20 +247,15 @@ fn node(text: &str) -> Result<NodeName, KeyError> {
 }
 
 /// `<node>/n`.
-fn on_node(text: &str) -> Result<(NodeName, JobName), KeyError> {
+fn on_node(text: &str) -> Result<Lane, KeyError> {
     let (on, name) = text.split_once('/').ok_or(KeyError::Unknown)?;
-    Ok((node(on)?, JobName::new(name)?))
+    Ok(Lane { job: JobName::new(name)?, node: Some(node(on)?) })
 }
 
 /// `E(n)/<what>`.
 fn of_job<T>(text: &str, read: fn(&str) -> Option<T>) -> Result<(JobName, T), KeyError> {
     let (name, what) = text.split_once('/').ok_or(KeyError::Unknown)?;
     Ok((decode_name(name)?, read(what).ok_or(KeyError::Unknown)?))
-}
-
-fn slot(text: &str) -> Option<Slot> {
-    let digits = text.len() == 13 && text.bytes().all(|byte| byte.is_ascii_digit());
-    digits.then(|| text.parse().ok().map(|millis| Slot(UnixMillis(millis)))).flatten()
 }
 
 fn trigger(text: &str) -> Option<TriggerId> {
@@ -312,39 +268,35 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::run::Revision;
+    use crate::UnixMillis;
+    use crate::run::{Revision, Slot};
 
     fn name() -> impl Strategy<Value = JobName> {
         ".{1,40}".prop_filter_map("not a name", |text| JobName::new(&text).ok())
     }
 
+    fn lane() -> impl Strategy<Value = Lane> {
+        let node = "[a-zA-Z0-9._][a-zA-Z0-9._-]{0,20}".prop_map(|text| NodeName::new(&text).unwrap());
+        (name(), prop::option::of(node)).prop_map(|(job, node)| Lane { job, node })
+    }
+
     fn key() -> impl Strategy<Value = Key> {
-        (name(), "[a-zA-Z0-9._][a-zA-Z0-9._-]{0,20}", 0..9_999_999_999_999_i64, 0..17).prop_map(
-            |(name, node, ms, kind)| {
-                let slot = Slot(UnixMillis(ms));
-                let run = RunId::of_slot(&name, Revision(ms), slot);
-                let node = NodeName::new(&node).unwrap();
-                match kind {
-                    0 => Key::Job(name),
-                    1 => Key::Cursor(name),
-                    2 => Key::Run(name, run),
-                    3 => Key::Status(name),
-                    4 => Key::Worker(SessionId(format!("node/{ms}"))),
-                    5 => Key::Kill(name),
-                    6 => Key::CursorOn(node, name),
-                    7 => Key::RunOn(name, node, run),
-                    8 => Key::StatusOn(node, name),
-                    9 => Key::Expect(name, slot),
-                    10 => Key::Queue(name, slot),
-                    11 => Key::Trigger(name, TriggerId(ms.unsigned_abs())),
-                    12 => Key::Lock(name),
-                    13 => Key::Killer(name),
-                    14 => Key::Node(node),
-                    15 => Key::Cluster,
-                    _ => Key::Paused,
-                }
-            },
-        )
+        (lane(), 0..9_999_999_999_999_i64, 0..11).prop_map(|(lane, ms, kind)| {
+            let name = lane.job.clone();
+            match kind {
+                0 => Key::Job(name),
+                1 => Key::Cursor(lane),
+                2 => Key::Run(lane.clone(), RunId::of_slot(lane, Revision(ms), Slot(UnixMillis(ms)))),
+                3 => Key::Status(lane),
+                4 => Key::Worker(SessionId(format!("node/{ms}"))),
+                5 => Key::Kill(name),
+                6 => Key::Trigger(name, TriggerId(ms.unsigned_abs())),
+                7 => Key::Lock(name),
+                8 => Key::Killer(name),
+                9 => lane.node.map_or(Key::Cluster, Key::Node),
+                _ => Key::Cluster,
+            }
+        })
     }
 
     proptest! {
@@ -364,8 +316,17 @@ mod tests {
         fn the_runs_of_one_job_are_not_under_another(a in name(), b in name()) {
             let prefix = KeyPrefix::default();
             let run = RunId::of_slot(&b, Revision(1), Slot(UnixMillis(1)));
-            let under = prefix.encode(&Key::Run(b.clone(), run)).starts_with(&prefix.runs_of(&a));
+            let under = prefix.encode(&Key::Run(b.clone().into(), run)).starts_with(&prefix.runs_of(&a));
             prop_assert_eq!(under, a == b);
+        }
+
+        #[test]
+        fn the_runs_of_one_lane_are_not_under_another(a in lane(), b in lane()) {
+            let prefix = KeyPrefix::default();
+            let run = RunId::of_slot(&b, Revision(1), Slot(UnixMillis(1)));
+            let key = prefix.encode(&Key::Run(b.clone(), run));
+            prop_assert_eq!(key.starts_with(&prefix.runs_in(&a)), a == b);
+            prop_assert_eq!(key.starts_with(&prefix.runs_of(&a.job)), a.job == b.job);
         }
 
         #[test]
@@ -381,16 +342,15 @@ mod tests {
         let name = JobName::new("ops/rotate logs").unwrap();
         let run: RunId = "1764000000000-00000000000000ff".parse().unwrap();
         let node = NodeName::new("n-1.lan").unwrap();
-        let slot = Slot(UnixMillis(60_000));
+        let everywhere = Lane::from(&name);
+        let there = Lane { node: Some(node.clone()), ..everywhere.clone() };
         for (key, text) in [
-            (Key::CursorOn(node.clone(), name.clone()), "/cron/cursor-on/n-1.lan/ops/rotate logs"),
-            (Key::StatusOn(node.clone(), name.clone()), "/cron/status-on/n-1.lan/ops/rotate logs"),
+            (Key::Cursor(there.clone()), "/cron/cursor-on/n-1.lan/ops/rotate logs"),
+            (Key::Status(there.clone()), "/cron/status-on/n-1.lan/ops/rotate logs"),
             (
-                Key::RunOn(name.clone(), node.clone(), run.clone()),
+                Key::Run(there, run.clone()),
                 "/cron/runs/ops%2Frotate%20logs/n-1.lan/1764000000000-00000000000000ff",
             ),
-            (Key::Expect(name.clone(), slot), "/cron/expect/ops%2Frotate%20logs/0000000060000"),
-            (Key::Queue(name.clone(), slot), "/cron/queue/ops%2Frotate%20logs/0000000060000"),
             (
                 Key::Trigger(name.clone(), TriggerId(255)),
                 "/cron/triggers/ops%2Frotate%20logs/00000000000000ff",
@@ -398,12 +358,14 @@ mod tests {
             (Key::Lock(name.clone()), "/cron/lock/ops/rotate logs"),
             (Key::Killer(name.clone()), "/cron/killer/ops/rotate logs"),
             (Key::Node(node), "/cron/nodes/n-1.lan"),
-            (Key::Paused, "/cron/paused"),
             (Key::Cluster, "/cron/cluster"),
             (Key::Job(name.clone()), "/cron/jobs/ops/rotate logs"),
-            (Key::Cursor(name.clone()), "/cron/cursor/ops/rotate logs"),
-            (Key::Run(name.clone(), run), "/cron/runs/ops%2Frotate%20logs/-/1764000000000-00000000000000ff"),
-            (Key::Status(name.clone()), "/cron/status/ops/rotate logs"),
+            (Key::Cursor(everywhere.clone()), "/cron/cursor/ops/rotate logs"),
+            (
+                Key::Run(everywhere.clone(), run),
+                "/cron/runs/ops%2Frotate%20logs/-/1764000000000-00000000000000ff",
+            ),
+            (Key::Status(everywhere), "/cron/status/ops/rotate logs"),
             (Key::Worker(SessionId("10.0.0.7".to_owned())), "/cron/workers/10.0.0.7"),
             (Key::Kill(name), "/cron/kill/ops%2Frotate%20logs"),
         ] {
@@ -421,6 +383,7 @@ mod tests {
             "/cronjobs/a",
             "/other/jobs/a",
             "/cron/unknown/a",
+            "/cron/paused",
             "/cron/runs/a/-/x",
             "/cron/workers/",
         ] {

@@ -6,7 +6,8 @@
 //! - a **slot** is one scheduled instant of one job;
 //! - a **run** is one execution of a slot on one node, an **attempt** is one try within a run;
 //! - a **claim** is the transaction by which a worker takes a slot;
-//! - a **cursor** is the last decided slot of a job: every slot at or before it has an outcome or a run;
+//! - a **lane** is a job, or a job on one node: what has a cursor, a status and at most one exclusive run;
+//! - a **cursor** is the last decided slot of a lane: every slot at or before it has an outcome or a run;
 //! - an **incarnation** of a job is its life from one creation of its key to the deletion.
 //!
 //! Not here: how any of it is stored (`store`), executed (`worker`) or described to Kubernetes (`crds`).
@@ -15,6 +16,7 @@ pub mod decide;
 pub mod hash;
 pub mod job;
 pub mod keys;
+pub mod lane;
 pub mod legacy;
 pub mod name;
 pub mod next;
@@ -25,6 +27,7 @@ pub mod time;
 pub mod values;
 
 pub use job::Job;
+pub use lane::{Lane, NodeName};
 pub use name::JobName;
 pub use schedule::{Dialect, Schedule, TimeZone};
 pub use time::UnixMillis;

@@ -72,11 +72,14 @@ impl Output {
     }
 }
 
-/// The record of a stretch of slots that did not run. (`job`, `skipped.from`, `skipped.reason`) identifies it within
-/// one incarnation of the job.
+/// The record of a stretch of slots that did not run. `job`, `skipped.from`, `skipped.reason` and `first_run` identify it:
+/// to append it twice is to append it once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SkipRecord {
+    /// The id that a run of the first slot would have had. It depends on the lane, the incarnation and the epoch.
+    #[serde(default = "RunId::unknown")]
+    pub first_run: RunId,
     /// The job.
     pub job: JobName,
     /// The node whose worker decided it.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::hash::stable_hash;
-use crate::{JobName, UnixMillis};
+use crate::{Lane, UnixMillis};
 
 /// One scheduled instant of one job. Jitter and lateness never change it: it is the slot's identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -36,7 +36,7 @@ impl fmt::Display for Revision {
 }
 
 /// Names one run for ever: the slot's milliseconds in 13 digits, a dash, and 16 hexadecimal digits that depend on the
-/// job's name and incarnation. So ids sort by time, and a repeated claim of a slot asks for the same id.
+/// job's name, lane, incarnation and epoch. So ids sort by time, and a repeated claim of a slot asks for the same id.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RunId(Box<str>);
@@ -47,20 +47,27 @@ pub struct RunId(Box<str>);
 pub struct RunIdError;
 
 impl RunId {
-    /// The id of the run of `slot` in the incarnation of the job that was created at `created`.
-    pub fn of_slot(job: &JobName, created: Revision, slot: Slot) -> Self {
-        Self::of_slot_in(job, created, Revision::NONE, slot)
+    /// The id of the run of `slot` in a lane of the incarnation of the job that was created at `created`.
+    pub fn of_slot(lane: impl Into<Lane>, created: Revision, slot: Slot) -> Self {
+        Self::of_slot_in(&lane.into(), created, Revision::NONE, slot)
     }
 
     /// As [`RunId::of_slot`], in an epoch of that incarnation ([`crate::values::Cursor::epoch`]): a slot that is decided
     /// once more, because the clock was set back, has another run.
-    pub fn of_slot_in(job: &JobName, created: Revision, epoch: Revision, slot: Slot) -> Self {
+    pub fn of_slot_in(lane: &Lane, created: Revision, epoch: Revision, slot: Slot) -> Self {
+        let Lane { job, node } = lane;
         let (created, of_epoch) = (created.to_string(), epoch.to_string());
-        let hash = match epoch {
-            Revision::NONE => stable_hash(&[job.as_str(), &created]),
-            _ => stable_hash(&[job.as_str(), &created, &of_epoch]),
+        let hash = match (node, epoch) {
+            (None, Revision::NONE) => stable_hash(&[job.as_str(), &created]),
+            (None, _) => stable_hash(&[job.as_str(), &created, &of_epoch]),
+            (Some(node), _) => stable_hash(&[job.as_str(), &created, &of_epoch, node.as_str()]),
         };
         Self(format!("{:013}-{hash:016x}", slot.0.0.max(0)).into())
+    }
+
+    /// Stands for the first run of skipped slots in a record of version 0.1.0, which did not keep it.
+    pub fn unknown() -> Self {
+        Self(format!("{:013}-{:016x}", 0, 0).into())
     }
 
     /// The id as text: `[0-9]{13,}-[0-9a-f]{16}`.
@@ -199,6 +206,7 @@ pub struct Skipped {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{JobName, NodeName};
 
     #[test]
     fn run_ids_sort_by_slot_and_read_back() {
@@ -218,9 +226,12 @@ mod tests {
         let slot = Slot(UnixMillis(1_764_000_000_000));
         assert_eq!(RunId::of_slot(&job, Revision(1), slot), RunId::of_slot(&job, Revision(1), slot));
         assert_ne!(RunId::of_slot(&job, Revision(1), slot), RunId::of_slot(&job, Revision(2), slot));
-        let second_epoch = RunId::of_slot_in(&job, Revision(1), Revision(7), slot);
+        let second_epoch = RunId::of_slot_in(&Lane::from(&job), Revision(1), Revision(7), slot);
         assert_ne!(RunId::of_slot(&job, Revision(1), slot), second_epoch);
         assert_ne!(RunId::of_slot(&job, Revision(7), slot), second_epoch);
+        let on = |node| Lane { job: job.clone(), node: NodeName::new(node) };
+        assert_ne!(RunId::of_slot(&job, Revision(1), slot), RunId::of_slot(on("a"), Revision(1), slot));
+        assert_ne!(RunId::of_slot(on("b"), Revision(1), slot), RunId::of_slot(on("a"), Revision(1), slot));
     }
 
     #[test]

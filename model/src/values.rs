@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::UnixMillis;
 use crate::job::Job;
 use crate::run::{Outcome, Revision, RunId, SessionId, SkipReason, Skipped, Slot};
 use crate::schedule::Dialect;
+use crate::{Lane, UnixMillis};
 
 /// How many outcomes a [`JobStatus`] remembers.
 pub const RECENT_OUTCOMES: usize = 16;
@@ -69,7 +69,33 @@ pub struct Cursor {
     /// Whoever moves the cursor leaves out those known to be in the log and carries the others along, so that a crash
     /// between the move and the record loses none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub skips: Vec<Skipped>,
+    pub skips: Vec<PendingSkip>,
+}
+
+/// A skipped stretch that may not be in the run log yet. It keeps the identity it was skipped under when a later life of
+/// the cursor carries it along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct PendingSkip {
+    /// The slots and the reason.
+    #[serde(flatten)]
+    pub skipped: Skipped,
+    /// The incarnation of the job in which they were skipped.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub job: Revision,
+    /// The epoch of that incarnation.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub epoch: Revision,
+}
+
+impl PendingSkip {
+    /// The id of the run that the first of the slots would have had; with the reason it identifies the record. Of a
+    /// stretch that version 0.1.0 wrote it is not known, and the record of that version is the same one.
+    pub fn first_run(&self, lane: &Lane) -> RunId {
+        if self.job == Revision::NONE {
+            return RunId::unknown();
+        }
+        RunId::of_slot_in(lane, self.job, self.epoch, self.skipped.from)
+    }
 }
 
 /// `cluster`: the Kubernetes cluster whose resources' jobs are in the tree. Only its controllers delete them.
@@ -105,6 +131,9 @@ pub struct ActiveRun {
     /// The create revision of the job: its incarnation. [`Revision::NONE`] where version 0.1.0 wrote the value.
     #[serde(default, skip_serializing_if = "is_none")]
     pub job: Revision,
+    /// The epoch of the cursor in which it was claimed ([`Cursor::epoch`]).
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub epoch: Revision,
     /// Present while nobody executes the run: its claim was given back before its command started. `session` and `node`
     /// are then those of the last holder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -126,6 +155,11 @@ pub struct DeclaredEnd {
 }
 
 impl ActiveRun {
+    /// The stretches that the claim passed over, as they go into the run log.
+    pub fn skips(&self) -> impl Iterator<Item = PendingSkip> {
+        self.skipped.iter().map(|skipped| PendingSkip { skipped: *skipped, job: self.job, epoch: self.epoch })
+    }
+
     /// Whether a worker executes it, as far as the tree says.
     pub fn is_held(&self) -> bool {
         self.waiting.is_none() && self.ended.is_none()
@@ -255,7 +289,7 @@ impl JobStatus {
     }
 
     /// Counts skipped slots.
-    pub fn add_skipped(&mut self, skipped: &[Skipped]) {
+    pub fn add_skipped<'a>(&mut self, skipped: impl IntoIterator<Item = &'a Skipped>) {
         for stretch in skipped {
             *self.skipped.entry(stretch.reason).or_default() += u64::from(stretch.count.unwrap_or(1));
             self.last_skipped = Some(*stretch);
@@ -324,6 +358,10 @@ mod tests {
     use super::*;
     use crate::JobName;
 
+    fn slot(second: i64) -> Slot {
+        Slot(UnixMillis(second * 1000))
+    }
+
     #[test]
     fn status_counts_and_forgets_the_oldest() {
         let job = JobName::new("a").unwrap();
@@ -345,5 +383,23 @@ mod tests {
     #[test]
     fn values_of_an_older_version_are_read() {
         assert_eq!(serde_json::from_str::<JobStatus>("{}").unwrap(), JobStatus::default());
+        let skip = r#"{"from":1000,"to":2000,"count":2,"reason":"Missed"}"#;
+        let skip: PendingSkip = serde_json::from_str(skip).unwrap();
+        assert_eq!((skip.skipped.from, skip.job, skip.epoch), (slot(1), Revision::NONE, Revision::NONE));
+    }
+
+    #[test]
+    fn a_skipped_stretch_is_named_by_lane_incarnation_and_epoch() {
+        let (job, reason) = (JobName::new("a").unwrap(), SkipReason::Missed);
+        let name = |node, job_created, epoch| {
+            let skipped = Skipped { from: slot(1), to: slot(2), count: None, reason };
+            let lane = Lane { job: job.clone(), node: crate::NodeName::new(node) };
+            PendingSkip { skipped, job: Revision(job_created), epoch: Revision(epoch) }.first_run(&lane)
+        };
+        let all = [name("", 1, 0), name("", 2, 0), name("", 1, 2), name("n", 1, 0), name("m", 1, 0)];
+        assert_eq!(std::collections::BTreeSet::from(all).len(), 5);
+        assert_eq!(name("", 1, 2), RunId::of_slot_in(&Lane::from(&job), Revision(1), Revision(2), slot(1)));
+        // The record that version 0.1.0 wrote of a stretch in its cursor is found again.
+        assert_eq!(name("", 0, 0), RunId::unknown());
     }
 }

@@ -28,7 +28,7 @@ fn a_whole_life_of_a_job_breaks_nothing() {
     ledger.starts(1, 10);
     let waits = skip(20, 30, SkipReason::Overlap);
     let status = JobStatus { skipped: [(SkipReason::Overlap, 2)].into(), ..JobStatus::default() };
-    let then = vec![ledger.cursor(30, &[waits]), Op::Put(Key::Status(name()), json(&status))];
+    let then = vec![ledger.cursor(30, &[waits]), Op::Put(Key::Status(name().into()), json(&status))];
     ledger.by(FIRST, then);
     ledger.checker.exited(ledger.now, 1, Exit::Status(0));
     ledger.checker.gone(ledger.now, 1);
@@ -54,7 +54,7 @@ fn what_a_cursor_may_not_do() {
         ("it loses a stretch", Invariant::SkipsKept, |ledger| {
             let status = JobStatus { skipped: [(SkipReason::Missed, 1)].into(), ..JobStatus::default() };
             let skips = [skip(10, 10, SkipReason::Missed)];
-            let then = vec![ledger.cursor(10, &skips), Op::Put(Key::Status(name()), json(&status))];
+            let then = vec![ledger.cursor(10, &skips), Op::Put(Key::Status(name().into()), json(&status))];
             ledger.by(FIRST, then);
             ledger.claim(20);
         }),
@@ -69,21 +69,25 @@ fn what_a_cursor_may_not_do() {
 fn set_back(ledger: &mut Ledger, other_clock: i64) {
     let skips = [skip(10, 990, SkipReason::Missed)];
     let status = JobStatus { skipped: [(SkipReason::Missed, 99)].into(), ..JobStatus::default() };
-    let then = vec![ledger.cursor(990, &skips), Op::Put(Key::Status(name()), json(&status))];
+    let then = vec![ledger.cursor(990, &skips), Op::Put(Key::Status(name().into()), json(&status))];
     ledger.by(FIRST, then);
     ledger.register(SECOND, other_clock);
     ledger.now = ledger.now + Duration::from_secs(70);
     ledger.put_job(false);
     let reason = SkipReason::ClockSet;
     let set = Skipped { from: slot(70), to: slot(990), count: None, reason };
-    let epoch = ledger.tree.get(&Key::Cursor(name())).unwrap().modified;
-    let cursor = Cursor { epoch, ..ledger.cursor_value(70, &[skips[0], set]) };
+    let epoch = ledger.tree.get(&Key::Cursor(name().into())).unwrap().modified;
+    let mut cursor = Cursor { epoch, ..ledger.cursor_value(70, &[skips[0], set]) };
+    cursor.skips[1].epoch = epoch;
     let status = JobStatus {
         skipped: [(SkipReason::Missed, 99), (reason, 1)].into(),
         last_skipped: Some(set),
         ..JobStatus::default()
     };
-    let then = vec![Op::Put(Key::Cursor(name()), json(&cursor)), Op::Put(Key::Status(name()), json(&status))];
+    let then = vec![
+        Op::Put(Key::Cursor(name().into()), json(&cursor)),
+        Op::Put(Key::Status(name().into()), json(&status)),
+    ];
     ledger.by(FIRST, then);
 }
 
@@ -119,7 +123,7 @@ fn what_a_claim_may_not_do() {
             ledger.claim(20);
         }),
         ("under another name", Invariant::RunsCounted, |ledger| {
-            let put = Op::Put(Key::Run(name(), ledger.run(20)), json(&ledger.active(10, FIRST)));
+            let put = Op::Put(Key::Run(name().into(), ledger.run(20)), json(&ledger.active(10, FIRST)));
             let then = vec![ledger.cursor(10, &[]), put];
             ledger.by(FIRST, then);
         }),
@@ -167,15 +171,15 @@ fn what_may_not_become_of_a_run_record() {
         }),
         ("it goes uncounted", Invariant::RunsCounted, |ledger| {
             ledger.claim(10);
-            let then = vec![Op::Delete(Key::Run(name(), ledger.run(10)))];
+            let then = vec![Op::Delete(Key::Run(name().into(), ledger.run(10)))];
             ledger.by(FIRST, then);
         }),
         ("it is counted twice", Invariant::RunsCounted, |ledger| {
             ledger.claim(10);
             let mut status = ledger.status(10, Outcome::Failed);
             *status.runs.entry(Outcome::Failed).or_default() += 1;
-            let gone = Op::Delete(Key::Run(name(), ledger.run(10)));
-            let then = vec![gone, Op::Put(Key::Status(name()), json(&status))];
+            let gone = Op::Delete(Key::Run(name().into(), ledger.run(10)));
+            let then = vec![gone, Op::Put(Key::Status(name().into()), json(&status))];
             ledger.by(FIRST, then);
         }),
         ("a skipped slot is not counted", Invariant::RunsCounted, |ledger| {

@@ -18,8 +18,10 @@
 
 use model::keys::{Folder, Key};
 use model::run::{Outcome, Revision, RunId, Skipped, Slot};
-use model::values::{ActiveRun, Cursor, DeclaredEnd, JobStatus, LockValue, Timetable, Waiting, WorkerInfo};
-use model::{Job, JobName, UnixMillis};
+use model::values::{
+    ActiveRun, Cursor, DeclaredEnd, JobStatus, LockValue, PendingSkip, Timetable, Waiting, WorkerInfo,
+};
+use model::{Job, JobName, Lane, UnixMillis};
 use serde::Serialize;
 
 use crate::tree::{Compare, KeyValue, Op, Range, Session, Txn};
@@ -50,7 +52,7 @@ pub struct Move {
     /// The epoch that the cursor is in ([`Cursor::epoch`]).
     pub epoch: Revision,
     /// The skipped stretches that the cursor holds after it ([`Cursor::skips`]).
-    pub skips: Vec<Skipped>,
+    pub skips: Vec<PendingSkip>,
 }
 
 impl From<Slot> for Move {
@@ -59,8 +61,9 @@ impl From<Slot> for Move {
     }
 }
 
-/// Takes a slot. `found` of a refusal holds the present job, cursor and runs.
+/// Takes a slot of a lane of the job. `found` of a refusal holds the present job, cursor and runs.
 pub fn claim(
+    lane: &Lane,
     job: &Job,
     known: Known,
     session: &Session,
@@ -71,7 +74,7 @@ pub fn claim(
 ) -> (RunId, ActiveRun, Txn) {
     let to = to.into();
     let slot = to.slot;
-    let run = RunId::of_slot_in(&job.name, known.created, to.epoch, slot);
+    let run = RunId::of_slot_in(lane, known.created, to.epoch, slot);
     let active = ActiveRun {
         session: session.id.clone(),
         node: node.to_owned(),
@@ -82,22 +85,33 @@ pub fn claim(
         lost_after: lost_after(session),
         skipped,
         job: known.created,
+        epoch: to.epoch,
         waiting: None,
         ended: None,
     };
-    let mut when = on_definition(&job.name, known, session);
+    let mut when = on_definition(lane, known, session);
     let mut then = vec![
-        put(Key::Cursor(job.name.clone()), &cursor(job, known, to)),
-        put(Key::Run(job.name.clone(), run.clone()), &active),
+        put(Key::Cursor(lane.clone()), &cursor(job, known, to)),
+        put(Key::Run(lane.clone(), run.clone()), &active),
     ];
     if job.is_exclusive() {
-        when.push(Compare::Empty(Range::RunsOf(job.name.clone())));
+        when.extend(is_free(lane));
         take_lock(job, known, session, (&run, 0), &mut when, &mut then);
     } else {
-        when.push(Compare::Created(Key::Run(job.name.clone(), run.clone()), Revision::NONE));
+        when.push(Compare::Created(Key::Run(lane.clone(), run.clone()), Revision::NONE));
     }
-    let txn = Txn { when, then, otherwise: read_all(&job.name) };
+    let txn = Txn { when, then, otherwise: read_all(lane) };
     (run, active, txn)
+}
+
+/// That no run is in the way of an exclusive one. A job has runs in the lanes of nodes or in the one for any node; after it
+/// was changed from one to the other, those of the former lanes come to their end first.
+fn is_free(lane: &Lane) -> Vec<Compare> {
+    let Lane { job, node } = lane;
+    match node {
+        None => vec![Compare::Empty(Range::RunsOf(job.clone()))],
+        Some(_) => [Lane::from(job), lane.clone()].map(|lane| Compare::Empty(Range::RunsIn(lane))).into(),
+    }
 }
 
 /// An exclusive run holds the job's lock too, for the workers of the replaced system, unless that is reserved.
@@ -120,14 +134,14 @@ fn take_lock(
 /// Gives back a claim whose command did not start: the run waits, and any worker takes it by [`retry`]. Only the process
 /// whose session made the claim does this, because only it knows that nothing started. It may do so under a later
 /// session. A refusal finds the present run.
-pub fn give_back(job: &JobName, run: (&RunId, &ActiveRun), token: Revision, because: &str) -> Txn {
+pub fn give_back(lane: &Lane, run: (&RunId, &ActiveRun), token: Revision, because: &str) -> Txn {
     let (id, active) = run;
-    let key = Key::Run(job.clone(), id.clone());
+    let key = Key::Run(lane.clone(), id.clone());
     let waiting = Waiting { because: because.to_owned() };
     let waits = ActiveRun { waiting: Some(waiting), ..active.clone() };
     Txn {
         when: vec![Compare::Modified(key.clone(), token)],
-        then: vec![put(key.clone(), &waits), Op::DeleteIf(Key::Lock(job.clone()), token)],
+        then: vec![put(key.clone(), &waits), Op::DeleteIf(Key::Lock(lane.job.clone()), token)],
         otherwise: vec![Op::Get(key)],
     }
 }
@@ -136,6 +150,7 @@ pub fn give_back(job: &JobName, run: (&RunId, &ActiveRun), token: Revision, beca
 /// revision. It commits only on the definition and the kill request that its decider knew. `found` of a refusal holds
 /// the present state of the job.
 pub fn retry(
+    lane: &Lane,
     job: &Job,
     known: Known,
     session: &Session,
@@ -145,7 +160,7 @@ pub fn retry(
     now: UnixMillis,
 ) -> (ActiveRun, Txn) {
     let (id, waits) = run;
-    let key = Key::Run(job.name.clone(), id.clone());
+    let key = Key::Run(lane.clone(), id.clone());
     let active = ActiveRun {
         session: session.id.clone(),
         node: node.to_owned(),
@@ -166,23 +181,23 @@ pub fn retry(
     if job.is_exclusive() {
         take_lock(job, known, session, (id, active.attempt), &mut when, &mut then);
     }
-    (active, Txn { when, then, otherwise: read_all(&job.name) })
+    (active, Txn { when, then, otherwise: read_all(lane) })
 }
 
 /// Turns the slot of a run that waits into a skipped one. `to` leaves the cursor's slot as it is and adds the skipped
 /// stretches, those that the run's claim passed over included. `status` already counts them. `found` of a refusal holds
 /// the present state of the job.
 pub fn skip_waiting(
+    lane: &Lane,
     job: &Job,
     known: Known,
     session: &Session,
-    run: &RunId,
-    token: Revision,
+    (run, token): (&RunId, Revision),
     to: Move,
     status: &JobStatus,
 ) -> Txn {
-    let mut txn = pass(job, known, session, to, Some(status));
-    let run = Key::Run(job.name.clone(), run.clone());
+    let mut txn = pass(lane, job, known, session, to, Some(status));
+    let run = Key::Run(lane.clone(), run.clone());
     txn.when.push(Compare::Modified(run.clone(), token));
     txn.then.push(Op::Delete(run));
     txn
@@ -192,46 +207,45 @@ pub fn skip_waiting(
 /// [`model::decide::Decision::Arm`]. The cursor holds the stretches afterwards, and whoever commits this puts them into
 /// the run log. `status` already counts them; it is not written when there is nothing to count.
 pub fn pass(
+    lane: &Lane,
     job: &Job,
     known: Known,
     session: &Session,
     to: impl Into<Move>,
     status: Option<&JobStatus>,
 ) -> Txn {
-    let mut when = on_definition(&job.name, known, session);
-    let mut then = vec![put(Key::Cursor(job.name.clone()), &cursor(job, known, to.into()))];
+    let mut when = on_definition(lane, known, session);
+    let mut then = vec![put(Key::Cursor(lane.clone()), &cursor(job, known, to.into()))];
     if let Some(status) = status {
-        when.push(Compare::Modified(Key::Status(job.name.clone()), known.status));
-        then.push(put(Key::Status(job.name.clone()), status));
+        when.push(Compare::Modified(Key::Status(lane.clone()), known.status));
+        then.push(put(Key::Status(lane.clone()), status));
     }
-    Txn { when, then, otherwise: read_all(&job.name) }
+    Txn { when, then, otherwise: read_all(lane) }
 }
 
 /// Ends a run: its record goes, the status that counts it comes. A refusal finds the present run and status: where the
 /// run is gone or has another token, its end was already decided; where only the status moved, try again with that.
-pub fn finish(job: &JobName, run: &RunId, token: Revision, status_seen: Revision, status: &JobStatus) -> Txn {
-    let run = Key::Run(job.clone(), run.clone());
+pub fn finish(lane: &Lane, run: &RunId, token: Revision, status_seen: Revision, status: &JobStatus) -> Txn {
+    let run = Key::Run(lane.clone(), run.clone());
+    let counts = Key::Status(lane.clone());
     Txn {
-        when: vec![
-            Compare::Modified(run.clone(), token),
-            Compare::Modified(Key::Status(job.clone()), status_seen),
-        ],
+        when: vec![Compare::Modified(run.clone(), token), Compare::Modified(counts.clone(), status_seen)],
         then: vec![
             Op::Delete(run.clone()),
-            put(Key::Status(job.clone()), status),
+            put(counts.clone(), status),
             // The lock that the claim put, if it is still that one.
-            Op::DeleteIf(Key::Lock(job.clone()), token),
+            Op::DeleteIf(Key::Lock(lane.job.clone()), token),
         ],
-        otherwise: vec![Op::Get(run), Op::Get(Key::Status(job.clone()))],
+        otherwise: vec![Op::Get(run), Op::Get(counts)],
     }
 }
 
 /// Ends a run without counting its end, where the tree has no space to count it.
-pub fn release(job: &JobName, run: &RunId, token: Revision) -> Txn {
-    let run = Key::Run(job.clone(), run.clone());
+pub fn release(lane: &Lane, run: &RunId, token: Revision) -> Txn {
+    let run = Key::Run(lane.clone(), run.clone());
     Txn {
         when: vec![Compare::Modified(run.clone(), token)],
-        then: vec![Op::Delete(run), Op::DeleteIf(Key::Lock(job.clone()), token)],
+        then: vec![Op::Delete(run), Op::DeleteIf(Key::Lock(lane.job.clone()), token)],
         otherwise: Vec::new(),
     }
 }
@@ -242,7 +256,7 @@ pub fn release(job: &JobName, run: &RunId, token: Revision) -> Txn {
 /// log. The declaration comes first: the process of the dead session may live and give the run back, and a record that is
 /// already written would then be of something that did not happen.
 pub fn lose(
-    job: &JobName,
+    lane: &Lane,
     run: (&RunId, &ActiveRun),
     token: Revision,
     session: &Session,
@@ -250,24 +264,24 @@ pub fn lose(
 ) -> (ActiveRun, Txn) {
     let gone = Compare::Created(Key::Worker(run.1.session.clone()), Revision::NONE);
     let (active, mut txn) =
-        declare(job, run, token, session, DeclaredEnd { outcome: Outcome::Lost, message });
+        declare(lane, run, token, session, DeclaredEnd { outcome: Outcome::Lost, message });
     txn.when.push(gone);
     (active, txn)
 }
 
 /// Declares a run that waits killed, as [`lose`] does: another worker may take it at the same moment.
 pub fn kill_waiting(
-    job: &JobName,
+    lane: &Lane,
     run: (&RunId, &ActiveRun),
     token: Revision,
     session: &Session,
     message: String,
 ) -> (ActiveRun, Txn) {
-    declare(job, run, token, session, DeclaredEnd { outcome: Outcome::Killed, message })
+    declare(lane, run, token, session, DeclaredEnd { outcome: Outcome::Killed, message })
 }
 
 fn declare(
-    job: &JobName,
+    lane: &Lane,
     run: (&RunId, &ActiveRun),
     token: Revision,
     session: &Session,
@@ -275,28 +289,35 @@ fn declare(
 ) -> (ActiveRun, Txn) {
     let (id, active) = run;
     let ended = ActiveRun { ended: Some(end), ..active.clone() };
-    let txn = replace_run(job, id, token, session, &ended);
+    let txn = replace_run(lane, id, token, session, &ended);
     (ended, txn)
 }
 
-/// Removes what a deleted job left, once its last run has ended and the stretches in its cursor are in the run log,
-/// where its records stay. `cursor_seen` is the cursor's mod revision, `reserved` that of its lock where that reads so
+/// Removes what a deleted job left in a lane, once the last run in it has ended and the stretches in its cursor are in
+/// the run log, where its records stay. With the lane for any node goes what the job left as a whole, so that lane is the
+/// last. `cursor_seen` is the cursor's mod revision, `reserved` that of the job's lock where that reads so
 /// ([`Known::lock`]).
-pub fn collect(job: &JobName, cursor_seen: Revision, reserved: Revision) -> Txn {
-    let name = || job.clone();
-    let mut then =
-        vec![Op::Delete(Key::Cursor(name())), Op::Delete(Key::Status(name())), Op::Delete(Key::Kill(name()))];
-    if reserved != Revision::NONE {
-        then.push(Op::DeleteIf(Key::Lock(name()), reserved));
-    }
+pub fn collect(lane: &Lane, cursor_seen: Revision, reserved: Revision) -> Txn {
+    let job = || lane.job.clone();
+    let mut then = vec![Op::Delete(Key::Cursor(lane.clone())), Op::Delete(Key::Status(lane.clone()))];
+    let runs = match lane.node {
+        Some(_) => Range::RunsIn(lane.clone()),
+        None => {
+            then.push(Op::Delete(Key::Kill(job())));
+            if reserved != Revision::NONE {
+                then.push(Op::DeleteIf(Key::Lock(job()), reserved));
+            }
+            Range::RunsOf(job())
+        }
+    };
     Txn {
         when: vec![
-            Compare::Created(Key::Job(name()), Revision::NONE),
-            Compare::Modified(Key::Cursor(name()), cursor_seen),
-            Compare::Empty(Range::RunsOf(name())),
+            Compare::Created(Key::Job(job()), Revision::NONE),
+            Compare::Modified(Key::Cursor(lane.clone()), cursor_seen),
+            Compare::Empty(runs),
         ],
         then,
-        otherwise: read_all(job),
+        otherwise: read_all(lane),
     }
 }
 
@@ -304,20 +325,20 @@ pub fn collect(job: &JobName, cursor_seen: Revision, reserved: Revision) -> Txn 
 /// then this transaction's revision. A refusal finds the present record: one that names `session` already was put by an
 /// earlier request whose reply was lost; otherwise the run's end was decided meanwhile.
 pub fn readopt(
-    job: &JobName,
+    lane: &Lane,
     run: (&RunId, &ActiveRun),
     token: Revision,
     session: &Session,
 ) -> (ActiveRun, Txn) {
     let (id, active) = run;
     let moved = ActiveRun { session: session.id.clone(), lost_after: lost_after(session), ..active.clone() };
-    let txn = replace_run(job, id, token, session, &moved);
+    let txn = replace_run(lane, id, token, session, &moved);
     (moved, txn)
 }
 
 /// Puts a run record again while our session lives. A refusal finds the present one.
-fn replace_run(job: &JobName, run: &RunId, token: Revision, session: &Session, active: &ActiveRun) -> Txn {
-    let key = Key::Run(job.clone(), run.clone());
+fn replace_run(lane: &Lane, run: &RunId, token: Revision, session: &Session, active: &ActiveRun) -> Txn {
+    let key = Key::Run(lane.clone(), run.clone());
     Txn {
         when: vec![
             Compare::Modified(key.clone(), token),
@@ -414,20 +435,21 @@ pub const FOLLOWED: [Folder; 8] = [
 ];
 
 /// What every decision about a job compares: its definition, its cursor, and that the decider is registered.
-fn on_definition(job: &JobName, known: Known, session: &Session) -> Vec<Compare> {
+fn on_definition(lane: &Lane, known: Known, session: &Session) -> Vec<Compare> {
     vec![
-        Compare::Modified(Key::Job(job.clone()), known.definition),
-        Compare::Modified(Key::Cursor(job.clone()), known.cursor),
+        Compare::Modified(Key::Job(lane.job.clone()), known.definition),
+        Compare::Modified(Key::Cursor(lane.clone()), known.cursor),
         Compare::Created(Key::Worker(session.id.clone()), session.registered),
     ]
 }
 
 /// What a refused decision reads, so that the next one is made on the present state.
-fn read_all(job: &JobName) -> Vec<Op> {
+fn read_all(lane: &Lane) -> Vec<Op> {
+    let job = &lane.job;
     vec![
         Op::Get(Key::Job(job.clone())),
-        Op::Get(Key::Cursor(job.clone())),
-        Op::Get(Key::Status(job.clone())),
+        Op::Get(Key::Cursor(lane.clone())),
+        Op::Get(Key::Status(lane.clone())),
         Op::Get(Key::Lock(job.clone())),
         Op::Get(Key::Kill(job.clone())),
         Op::List(Range::RunsOf(job.clone())),

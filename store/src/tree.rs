@@ -9,10 +9,10 @@
 use std::future::Future;
 use std::time::Duration;
 
-use model::JobName;
 use model::keys::{Folder, Key, KeyPrefix};
 use model::run::{Revision, SessionId};
 use model::values::WorkerInfo;
+use model::{JobName, Lane};
 use thiserror::Error;
 use tokio::sync::mpsc;
 
@@ -34,8 +34,10 @@ pub struct KeyValue {
 pub enum Range {
     /// A whole folder.
     Folder(Folder),
-    /// The runs of one job.
+    /// The runs of one job, in all its lanes.
     RunsOf(JobName),
+    /// The runs in one lane.
+    RunsIn(Lane),
 }
 
 impl Range {
@@ -44,6 +46,7 @@ impl Range {
         match self {
             Self::Folder(folder) => prefix.folder(*folder),
             Self::RunsOf(job) => prefix.runs_of(job),
+            Self::RunsIn(lane) => prefix.runs_in(lane),
         }
     }
 }

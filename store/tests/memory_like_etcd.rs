@@ -107,7 +107,7 @@ impl Numbers {
         match self.below(4) {
             0 => Key::Job(job),
             1 => Key::Lock(job),
-            2 => Key::Run(job.clone(), RunId::of_slot(&job, Revision(1), Slot(UnixMillis(1)))),
+            2 => Key::Run(job.clone().into(), RunId::of_slot(&job, Revision(1), Slot(UnixMillis(1)))),
             _ => Key::Worker(SessionId(["n/0", "n/1"][self.below(2)].to_owned())),
         }
     }

@@ -126,12 +126,12 @@ impl World {
             "session": "n/1", "node": "n", "slot": record.slot, "attempt": 0,
             "claimed": record.claimed, "definition": 1,
         });
-        self.put(Key::Run(job(), record.run), active.to_string().into_bytes()).await;
+        self.put(Key::Run(job().into(), record.run), active.to_string().into_bytes()).await;
     }
 
     /// It goes on no more. Its record is another matter.
     pub(crate) async fn stop(&self, slot: i64) {
-        let gone = Op::Delete(Key::Run(job(), record(slot, Outcome::Succeeded).run));
+        let gone = Op::Delete(Key::Run(job().into(), record(slot, Outcome::Succeeded).run));
         self.commit(gone).await;
     }
 

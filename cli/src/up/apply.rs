@@ -189,7 +189,7 @@ async fn put<T: Tree>(
     value: Vec<u8>,
 ) -> Result<Result<(Change, Option<Slot>), String>, TreeError> {
     let (present, cursor) =
-        tokio::try_join!(tree.get(Key::Job(name.clone())), tree.get(Key::Cursor(name.clone())))?;
+        tokio::try_join!(tree.get(Key::Job(name.clone())), tree.get(Key::Cursor(name.clone().into())))?;
     let cursor = cursor.and_then(|pair| protocol::read::<Cursor>(&pair).ok());
     let cursor = cursor.filter(|cursor| present.as_ref().is_some_and(|pair| pair.created == cursor.job));
     let decided = cursor.map(|cursor| cursor.slot);
@@ -315,7 +315,7 @@ mod tests {
                 "slot": slot, "job": incarnation,
                 "schedule": "0 0 1 1 *", "dialect": "Standard", "zone": "UTC",
             });
-            let put = Op::Put(Key::Cursor(name.clone()), cursor.to_string().into_bytes());
+            let put = Op::Put(Key::Cursor(name.clone().into()), cursor.to_string().into_bytes());
             assert!(tree.commit(Txn { then: vec![put], ..Txn::default() }).await.unwrap().succeeded);
             let printed = applied(&tree, &sources).await;
             assert!(printed.contains("default/a unchanged: "), "{printed}");

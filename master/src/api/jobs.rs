@@ -16,7 +16,7 @@ use model::legacy::JobValue;
 use model::next::{held_back, next_slot};
 use model::run::{Outcome, SkipReason, Skipped, Slot};
 use model::values::{ActiveRun, Cursor, JobStatus, RecentRun};
-use model::{Dialect, Job, JobName, TimeZone, UnixMillis};
+use model::{Dialect, Job, JobName, Lane, TimeZone, UnixMillis};
 use serde::{Deserialize, Serialize};
 use store::tree::Range;
 use store::{KeyValue, RunLog, Tree, TreeError, protocol};
@@ -220,8 +220,8 @@ async fn view<T: Tree, L: RunLog>(
     };
     let (job, cursor, status, active) = tokio::try_join!(
         app.tree.get(Key::Job(name.clone())),
-        app.tree.get(Key::Cursor(name.clone())),
-        app.tree.get(Key::Status(name.clone())),
+        app.tree.get(Key::Cursor(Lane::from(&name))),
+        app.tree.get(Key::Status(Lane::from(&name))),
         app.tree.list(Range::RunsOf(name.clone())),
     )?;
     let Some(job) = job else { return Ok(None) };

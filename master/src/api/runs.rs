@@ -100,7 +100,7 @@ pub(crate) async fn list<T: Tree, L: RunLog>(
         runs: runs.into_iter().map(RunView::from).collect(),
         skipped: skipped
             .into_iter()
-            .map(|SkipRecord { skipped, job: _, node: _, decided: _ }| skipped.into())
+            .map(|SkipRecord { skipped, first_run: _, job: _, node: _, decided: _ }| skipped.into())
             .collect(),
     }))
 }

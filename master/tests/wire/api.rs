@@ -40,7 +40,7 @@ async fn a_job_is_shown_with_all_that_is_known_of_it() {
     assert_eq!((&list["total"], &list["matched"], &list["next"]), (&json!(1), &json!(1), &Value::Null));
     assert_eq!(list["jobs"], json!([expected]));
 
-    let deactivate = Txn { then: vec![Op::Delete(Key::Run(job("ops/a"), active))], ..Txn::default() };
+    let deactivate = Txn { then: vec![Op::Delete(Key::Run(job("ops/a").into(), active))], ..Txn::default() };
     server.store.commit(deactivate).await.unwrap();
     expected["state"] = json!("idle");
     expected["activeCount"] = json!(0);
@@ -89,7 +89,7 @@ async fn the_next_run_is_not_before_a_slot_that_was_decided() {
             "slot": new_year(cursor).parse::<UnixMillis>().unwrap(), "job": incarnation,
             "schedule": "0 0 1 1 *", "dialect": "Legacy", "zone": "UTC",
         });
-        server.put(Key::Cursor(job("ops/a")), cursor.to_string()).await;
+        server.put(Key::Cursor(job("ops/a").into()), cursor.to_string()).await;
         let shown = server.get("/api/v1/jobs").await.json()["jobs"][0].clone();
         assert_eq!(
             (&shown["next"], &shown["message"]),

@@ -125,7 +125,7 @@ impl Server {
         let active = json!({
             "session": "s", "node": "node-1", "slot": slot, "attempt": 0, "claimed": slot, "definition": 1,
         });
-        self.put(Key::Run(job(name), run.clone()), active.to_string()).await;
+        self.put(Key::Run(job(name).into(), run.clone()), active.to_string()).await;
         run
     }
 
@@ -157,7 +157,7 @@ impl Server {
             .unwrap();
         let mut status = JobStatus::default();
         status.add_run(RecentRun { run: run.clone(), slot, outcome: Outcome::Failed, ended });
-        self.put(Key::Status(job(name)), serde_json::to_vec(&status).unwrap()).await;
+        self.put(Key::Status(job(name).into()), serde_json::to_vec(&status).unwrap()).await;
         run
     }
 }

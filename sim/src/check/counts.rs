@@ -3,22 +3,22 @@
 use std::collections::BTreeMap;
 
 use model::run::{Outcome, RunId, Skipped};
-use model::values::{ActiveRun, JobStatus};
+use model::values::{ActiveRun, JobStatus, PendingSkip};
 
 use super::facts::{Facts, WorkerId};
 use super::invariant::{Broken, Invariant, broken};
-use super::lane::{Done, Lane, SeenRun, by_reason, count, difference};
+use super::ledger::{Done, Ledger, SeenRun, by_reason, count, difference};
 use super::reading::{Delta, Read};
 use crate::time::At;
 
-impl Lane {
+impl Ledger {
     /// Checks what a transaction counted: the ends of the runs that are gone, and the skipped stretches.
     pub(super) fn counted(
         &mut self,
         (now, by): (At, WorkerId),
         delta: &Delta,
         gone: &[(RunId, SeenRun)],
-        new_skips: &[Skipped],
+        new_skips: &[PendingSkip],
         facts: &Facts,
         done: &mut Done,
     ) -> Result<(), Broken> {
@@ -40,10 +40,11 @@ impl Lane {
         };
         // Of a run that became skipped slots, the cursor has the stretches; of one that ended, its record had them.
         let ended = gone.filter(|_| delta.cursor.is_none());
-        let skipped: Vec<Skipped> = match ended {
-            Some((_, SeenRun { active: Some(active), .. })) => active.skipped.clone(),
+        let skips: Vec<PendingSkip> = match ended {
+            Some((_, SeenRun { active: Some(active), .. })) => active.skips().collect(),
             Some(_) | None => new_skips.to_vec(),
         };
+        let skipped: Vec<Skipped> = skips.iter().map(|skip| skip.skipped).collect();
         if self.status.is_none() {
             // Somebody wrote what can't be read; it begins anew.
             self.status = Some(JobStatus::default());
@@ -52,7 +53,7 @@ impl Lane {
             let before = self.status.clone().unwrap_or_default();
             self.expect(&before, after, ended, &skipped)?;
         }
-        self.skips.extend(skipped.iter().map(|skip| (*skip, now)));
+        self.skips.extend(skips.iter().map(|skip| (*skip, now)));
         done.skipped += count(&skipped);
         if let Some((run, SeenRun { active: Some(active), .. })) = ended {
             let outcome = after.recent.last().map_or(Outcome::Lost, |recent| recent.outcome);
@@ -99,7 +100,7 @@ impl Lane {
         &mut self,
         now: At,
         gone: Option<&(RunId, SeenRun)>,
-        new_skips: &[Skipped],
+        new_skips: &[PendingSkip],
         facts: &Facts,
     ) -> Result<(), Broken> {
         if !new_skips.is_empty() {
@@ -111,7 +112,7 @@ impl Lane {
             let text = format!("the record of the run {run} is gone, and its end was not counted");
             return broken(Invariant::RunsCounted, text);
         }
-        self.skips.extend(active.skipped.iter().map(|skip| (*skip, now)));
+        self.skips.extend(active.skips().map(|skip| (skip, now)));
         self.released.push(attempt);
         Ok(())
     }

@@ -5,19 +5,19 @@ use std::time::Duration;
 
 use model::decide::CURSOR_AHEAD;
 use model::run::{Revision, RunId, SkipReason, Skipped};
-use model::values::{ActiveRun, Cursor, MOST_PENDING};
+use model::values::{ActiveRun, Cursor, MOST_PENDING, PendingSkip};
 
 use super::cover;
 use super::facts::{Facts, WorkerId};
 use super::invariant::{Broken, Invariant, broken};
-use super::lane::{Lane, SeenCursor, SeenRun, count};
+use super::ledger::{Ledger, SeenCursor, SeenRun, count};
 use super::reading::Definition;
 use crate::time::At;
 
 /// For so long a worker may believe that a lock is held which has been let go: no news of that came.
 const LOCK_BELIEVED: Duration = Duration::from_mins(2);
 
-impl Lane {
+impl Ledger {
     /// A cursor was put. Returns the stretches that are new in it.
     pub(super) fn moved(
         &self,
@@ -26,7 +26,7 @@ impl Lane {
         claimed: &[(&RunId, &ActiveRun)],
         gone: &[(RunId, SeenRun)],
         facts: &Facts,
-    ) -> Result<Vec<Skipped>, Broken> {
+    ) -> Result<Vec<PendingSkip>, Broken> {
         let Some((definition, job)) =
             self.definition.as_ref().and_then(|definition| Some((definition, definition.job.as_deref()?)))
         else {
@@ -45,7 +45,7 @@ impl Lane {
             );
             return broken(Invariant::SkipsKept, text);
         }
-        let mut before: Vec<Skipped> =
+        let mut before: Vec<PendingSkip> =
             self.cursor.iter().flat_map(|seen| seen.cursor.skips.clone()).collect();
         let mut new = Vec::new();
         for skip in &cursor.skips {
@@ -58,7 +58,7 @@ impl Lane {
             let text = format!("the stretch {skip:?} left the cursor and is in no spool and not in the log");
             return broken(Invariant::SkipsKept, text);
         }
-        if let Some(skip) = new.iter().find(|skip| skip.reason == SkipReason::Overlap)
+        if let Some(skip) = new.iter().find(|skip| skip.skipped.reason == SkipReason::Overlap)
             && !self.is_busy(now, facts)
         {
             return broken(
@@ -66,6 +66,7 @@ impl Lane {
                 format!("{skip:?} is called an overlap, and the job has no run"),
             );
         }
+        Self::skipped_now(cursor, gone, &new)?;
         let former = self.cursor.as_ref().filter(|seen| seen.cursor.job == cursor.job);
         let Some(former) = former else {
             // First seen: it is armed, and owes nothing.
@@ -104,7 +105,7 @@ impl Lane {
         let claims = claimed.iter().flat_map(|(_, active)| {
             std::iter::once(active.slot.into()).chain(active.skipped.iter().map(|skip| (*skip).into()))
         });
-        let pieces = new.iter().map(|skip| (*skip).into()).chain(claims).collect();
+        let pieces = new.iter().map(|skip| skip.skipped.into()).chain(claims).collect();
         if let Some(schedule) = &former.schedule {
             let covered = cover::exactly(schedule, (former.cursor.slot, cursor.slot), pieces);
             covered.or_else(|why| broken(Invariant::SlotsCovered, why))?;
@@ -116,7 +117,11 @@ impl Lane {
     fn is_busy(&self, now: At, facts: &Facts) -> bool {
         let lock = self.lock_freed.is_some_and(|at| now.since(at) < LOCK_BELIEVED);
         // Where there was no space, an end is not counted, so that workers may not know of it.
-        !self.runs.is_empty() || self.has_foreign_lock() || lock || facts.no_space
+        !self.runs.is_empty()
+            || !self.foreign_runs.is_empty()
+            || self.has_foreign_lock()
+            || lock
+            || facts.no_space
     }
 
     /// The cursor was ahead of all clocks, and somebody let the job go on from its right time.
@@ -125,13 +130,14 @@ impl Lane {
         former: &SeenCursor,
         definition: &Definition,
         plain: bool,
-        new: Vec<Skipped>,
-    ) -> Result<Vec<Skipped>, Broken> {
+        new: Vec<PendingSkip>,
+    ) -> Result<Vec<PendingSkip>, Broken> {
         let was = former.cursor.slot;
         let ahead = was.0 > cursor.slot.0 + CURSOR_AHEAD;
         let asked = definition.modified > former.modified && cursor.epoch == former.modified;
         let reason = SkipReason::ClockSet;
-        let owed = [Skipped { from: cursor.slot, to: was, count: None, reason }];
+        let skipped = Skipped { from: cursor.slot, to: was, count: None, reason };
+        let owed = [PendingSkip { skipped, job: cursor.job, epoch: cursor.epoch }];
         if plain && ahead && asked && new == owed {
             return Ok(new);
         }
@@ -148,8 +154,8 @@ impl Lane {
         seen: &SeenRun,
         cursor: &Cursor,
         former: &SeenCursor,
-        new: Vec<Skipped>,
-    ) -> Result<Vec<Skipped>, Broken> {
+        new: Vec<PendingSkip>,
+    ) -> Result<Vec<PendingSkip>, Broken> {
         let Some(active) = seen.active.as_ref().filter(|active| active.waiting.is_some()) else {
             let text = format!("the cursor took the run {run}, which does not wait");
             return broken(Invariant::RunsCounted, text);
@@ -157,9 +163,10 @@ impl Lane {
         let first = active.skipped.iter().map(|skip| skip.from).chain([active.slot]).min();
         let last = active.skipped.iter().map(|skip| skip.to).chain([active.slot]).max();
         let owed = 1 + count(&active.skipped);
-        let same = new.iter().map(|skip| skip.from).min() == first
-            && new.iter().map(|skip| skip.to).max() == last
-            && count(&new) == owed;
+        let stretches: Vec<Skipped> = new.iter().map(|skip| skip.skipped).collect();
+        let same = stretches.iter().map(|skip| skip.from).min() == first
+            && stretches.iter().map(|skip| skip.to).max() == last
+            && count(&stretches) == owed;
         if !same || cursor.slot != former.cursor.slot {
             let text = format!("the waiting run {run} with {:?} became {new:?}", active.skipped);
             return broken(Invariant::SlotsCovered, text);
@@ -185,7 +192,20 @@ impl Lane {
         }
     }
 
-    fn is_recorded(&self, skip: &Skipped, facts: &Facts) -> bool {
-        facts.is_skip_recorded(&(self.name.clone(), skip.from, skip.reason))
+    /// New stretches are of the epoch that the cursor is in, or of that in which the run was claimed that waited.
+    fn skipped_now(cursor: &Cursor, gone: &[(RunId, SeenRun)], new: &[PendingSkip]) -> Result<(), Broken> {
+        let of_run = gone.iter().find_map(|(_, seen)| seen.active.as_ref());
+        let (job, epoch) = of_run.map_or((cursor.job, cursor.epoch), |active| (active.job, active.epoch));
+        match new.iter().find(|skip| (skip.job, skip.epoch) != (job, epoch)) {
+            None => Ok(()),
+            Some(skip) => {
+                let text = format!("{skip:?} was skipped in the incarnation {job} and its epoch {epoch}");
+                broken(Invariant::SkipsTrue, text)
+            }
+        }
+    }
+
+    fn is_recorded(&self, skip: &PendingSkip, facts: &Facts) -> bool {
+        facts.is_skip_recorded(&self.skip_name(skip))
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use model::record::{RunRecord, SkipRecord};
-use model::run::{Outcome, RunId, SessionId, SkipReason, Slot};
+use model::run::{Outcome, RunId, SessionId, SkipReason};
 use model::{JobName, UnixMillis};
 
 use super::witness::Witness;
@@ -36,8 +36,8 @@ pub(super) type Attempt = (RunId, u32);
 /// For so long what a worker says of its clock may not be known to the others.
 const CLOCK_HEARD: Duration = Duration::from_mins(1);
 
-/// A skipped stretch, as the log names it.
-pub(super) type SkipName = (JobName, Slot, SkipReason);
+/// A skipped stretch, as the log names it: by the id that the run of its first slot would have had.
+pub(super) type SkipName = (JobName, RunId, SkipReason);
 
 /// Everything that decisions are held against.
 #[derive(Debug, Default)]
@@ -63,6 +63,11 @@ pub(super) struct Facts {
     pub(super) had_no_space: bool,
     /// The shortest grace with which each worker was asked to end.
     pub(super) stops: BTreeMap<WorkerId, Duration>,
+}
+
+/// How the log names this stretch.
+pub(super) fn skip_name(record: &SkipRecord) -> SkipName {
+    (record.job.clone(), record.first_run.clone(), record.skipped.reason)
 }
 
 impl Facts {

@@ -12,7 +12,7 @@ use model::run::Slot;
 use model::{JobName, UnixMillis};
 
 use super::invariant::{Broken, Invariant, broken};
-use super::lane::Lane;
+use super::ledger::Ledger;
 
 /// A slot is sure to be due when a true clock is so much past it.
 const SURELY_DUE: Duration = Duration::from_secs(5);
@@ -36,16 +36,16 @@ impl Fair {
     pub(super) fn claimed<'a>(
         &mut self,
         (job, claimed): (&JobName, Slot),
-        lanes: impl Iterator<Item = &'a Lane>,
+        ledgers: impl Iterator<Item = &'a Ledger>,
         wall: UnixMillis,
     ) -> Result<(), (JobName, Broken)> {
         self.waits.remove(job);
-        for lane in lanes.filter(|lane| lane.name != *job) {
-            let Some((slot, due)) = lane.waits_for_place(wall) else {
-                self.waits.remove(&lane.name);
+        for ledger in ledgers.filter(|ledger| ledger.name != *job) {
+            let Some((slot, due)) = ledger.waits_for_place(wall) else {
+                self.waits.remove(&ledger.name);
                 continue;
             };
-            let (at, turns) = self.waits.entry(lane.name.clone()).or_insert((slot, BTreeMap::new()));
+            let (at, turns) = self.waits.entry(ledger.name.clone()).or_insert((slot, BTreeMap::new()));
             if *at != slot {
                 (*at, *turns) = (slot, BTreeMap::new());
             }
@@ -55,15 +55,15 @@ impl Fair {
             let turns = turns.entry(job.clone()).or_default();
             *turns += 1;
             if *turns > MOST_TURNS {
-                let text = format!("{job} was claimed {turns} times while a slot of {} was due", lane.name);
-                return broken(Invariant::FairShare, text).map_err(|broken| (lane.name.clone(), broken));
+                let text = format!("{job} was claimed {turns} times while a slot of {} was due", ledger.name);
+                return broken(Invariant::FairShare, text).map_err(|broken| (ledger.name.clone(), broken));
             }
         }
         Ok(())
     }
 }
 
-impl Lane {
+impl Ledger {
     /// Where the cursor stands, and the slot that is due, if the job waits for nothing but a place. A job with a starting deadline may give its slot
     /// up.
     fn waits_for_place(&self, wall: UnixMillis) -> Option<(Slot, UnixMillis)> {

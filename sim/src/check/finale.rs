@@ -1,15 +1,17 @@
 //! The whole, once the faults have been over for a while: nothing is missing, and nothing waits for ever.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use model::run::{Outcome, Skipped};
+use model::record::SkipRecord;
+use model::run::Outcome;
+use model::values::ActiveRun;
 use model::{JobName, UnixMillis};
 
 use super::Checker;
-use super::facts::{Attempt, Facts};
+use super::facts::{Attempt, Facts, skip_name};
 use super::invariant::{Broken, Invariant, broken};
-use super::lane::Lane;
+use super::ledger::Ledger;
 use crate::time::At;
 
 /// When and how it is looked.
@@ -36,9 +38,9 @@ impl Checker {
         if let Err((job, (invariant, text))) = result {
             self.fail(end.now, invariant, job.as_ref(), text);
         }
-        for lane in self.lanes.values() {
-            if let Err((invariant, text)) = lane.goes_on(end, &self.facts) {
-                let name = lane.name.clone();
+        for ledger in self.ledgers.values() {
+            if let Err((invariant, text)) = ledger.goes_on(end, &self.facts) {
+                let name = ledger.name.clone();
                 return self.fail(end.now, invariant, Some(&name), text);
             }
         }
@@ -53,14 +55,21 @@ impl Checker {
                 return Err((Some(process.start.job.clone()), (Invariant::Recorded, text)));
             }
         }
-        for lane in self.lanes.values() {
-            let result = lane.recorded(end, &self.facts);
-            result.map_err(|broken| (Some(lane.name.clone()), broken))?;
+        for ledger in self.ledgers.values() {
+            let result = ledger.recorded(end, &self.facts);
+            result.map_err(|broken| (Some(ledger.name.clone()), broken))?;
         }
         for (attempt, record) in &self.facts.logged {
-            let lane = self.lanes.get(&record.job);
-            if lane.is_none_or(|lane| !lane.knows(attempt)) {
+            let ledger = self.ledgers.get(&record.job);
+            if ledger.is_none_or(|ledger| !ledger.knows(attempt)) {
                 let text = format!("the record of {} ({}) was never counted", attempt.0, record.outcome);
+                return Err((Some(record.job.clone()), (Invariant::RunsCounted, text)));
+            }
+        }
+        for record in self.facts.logged_skips.values() {
+            let ledger = self.ledgers.get(&record.job);
+            if ledger.is_none_or(|ledger| !ledger.knows_skip(record)) {
+                let text = format!("the stretch {:?} is recorded and was never counted", record.skipped);
                 return Err((Some(record.job.clone()), (Invariant::RunsCounted, text)));
             }
         }
@@ -68,12 +77,20 @@ impl Checker {
     }
 }
 
-impl Lane {
+impl Ledger {
     /// Whether an attempt is counted, or may still be.
     fn knows(&self, attempt: &Attempt) -> bool {
         self.counted.contains_key(attempt)
             || self.released.contains(attempt)
             || self.runs.contains_key(&attempt.0)
+    }
+
+    /// Whether a stretch is counted, or its run's end may still count it.
+    fn knows_skip(&self, record: &SkipRecord) -> bool {
+        let name = skip_name(record);
+        let of_runs = self.runs.values().filter_map(|seen| seen.active.as_ref());
+        let mut skips = self.skips.iter().map(|(skip, _)| *skip).chain(of_runs.flat_map(ActiveRun::skips));
+        skips.any(|skip| self.skip_name(&skip) == name)
     }
 
     /// Whether everything that was counted is in the log.
@@ -100,28 +117,27 @@ impl Lane {
                 return broken(Invariant::TrueRecords, text);
             }
         }
+        let mut counted = BTreeSet::new();
         for (skip, at) in &self.skips {
+            let name = self.skip_name(skip);
+            if !counted.insert(name.clone()) {
+                return broken(Invariant::RunsCounted, format!("the stretch {skip:?} was counted twice"));
+            }
             if end.now.since(*at) < SETTLES {
                 continue;
             }
-            let name = (self.name.clone(), skip.from, skip.reason);
             let Some(record) = facts.logged_skips.get(&name) else {
                 return broken(
                     Invariant::Recorded,
                     format!("the stretch {skip:?} was counted and not recorded"),
                 );
             };
-            if record.skipped != *skip && !self.is_counted(&record.skipped) {
+            if record.skipped != skip.skipped {
                 let text = format!("the stretch {skip:?} was recorded as {:?}", record.skipped);
                 return broken(Invariant::TrueRecords, text);
             }
         }
         Ok(())
-    }
-
-    /// Two incarnations may skip the same slot; the log has one of the two.
-    fn is_counted(&self, skip: &Skipped) -> bool {
-        self.skips.iter().any(|(counted, _)| counted == skip)
     }
 
     /// Whether nothing waits longer than it may.

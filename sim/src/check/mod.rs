@@ -3,7 +3,7 @@
 //! The checker sees three things that no worker can: every committed change of the tree in its order, every process that
 //! came to be, and true time. It never asks a worker what it believes.
 //!
-//! - `lane` and `counts` are the ledger of one job: each transaction has to keep it right.
+//! - `ledger` and `counts` are the ledger of one job: each transaction has to keep it right.
 //! - `witness` has the processes.
 //! - `facts` is what is true of sessions, workers, executors, spools and the log.
 //! - `finale` looks at the whole once the faults have been over for a while.
@@ -15,7 +15,7 @@ mod facts;
 mod fair;
 mod finale;
 mod invariant;
-mod lane;
+mod ledger;
 mod reading;
 mod runs;
 mod tally;
@@ -42,7 +42,7 @@ pub use witness::{Asked, Exit, Start};
 use self::facts::Facts;
 use self::fair::Fair;
 use self::invariant::Broken;
-use self::lane::{Done, Lane};
+use self::ledger::{Done, Ledger};
 use self::reading::Registration;
 use self::witness::Process;
 use crate::time::At;
@@ -66,7 +66,7 @@ pub enum By {
 pub struct Checker {
     prefix: KeyPrefix,
     zone: TimeZone,
-    lanes: BTreeMap<JobName, Lane>,
+    ledgers: BTreeMap<JobName, Ledger>,
     facts: Facts,
     /// Where a worker takes only so many runs at once: who waits for a place.
     fair: Option<Fair>,
@@ -82,9 +82,9 @@ impl Checker {
     /// Nothing has happened yet. `zone` is the one of jobs in the legacy form; `limited` says whether a worker takes only
     /// so many runs at once.
     pub fn new(prefix: KeyPrefix, zone: TimeZone, epoch: UnixMillis, limited: bool) -> Self {
-        let (lanes, facts, tally) = (BTreeMap::new(), Facts::default(), Tally::default());
+        let (ledgers, facts, tally) = (BTreeMap::new(), Facts::default(), Tally::default());
         let fair = limited.then(Fair::default);
-        Self { prefix, zone, lanes, facts, fair, epoch, disturbed: At(0), violation: None, tally }
+        Self { prefix, zone, ledgers, facts, fair, epoch, disturbed: At(0), violation: None, tally }
     }
 
     /// The first promise that was broken.
@@ -116,12 +116,12 @@ impl Checker {
             self.session_changed(now, by, &session, registration);
         }
         for (name, delta) in read.jobs {
-            let lane = self.lanes.entry(name.clone()).or_insert_with(|| Lane::new(name.clone()));
+            let ledger = self.ledgers.entry(name.clone()).or_insert_with(|| Ledger::new(name.clone()));
             let foreign = matches!(delta.lock, Some(Some(LockValue::Foreign)));
             let result = match by {
-                By::Worker(worker) => lane.apply(now, worker, delta, &self.facts),
+                By::Worker(worker) => ledger.apply(now, worker, delta, &self.facts),
                 By::Lease | By::Others => {
-                    lane.take(now, delta);
+                    ledger.take(now, delta);
                     Ok(Done::default())
                 }
             };
@@ -147,7 +147,7 @@ impl Checker {
             return fair.forget();
         }
         let wall = self.epoch + now.elapsed();
-        if let Err((job, (invariant, text))) = fair.claimed((job, slot), self.lanes.values(), wall) {
+        if let Err((job, (invariant, text))) = fair.claimed((job, slot), self.ledgers.values(), wall) {
             self.fail(now, invariant, Some(&job), text);
         }
     }
@@ -240,7 +240,7 @@ impl Checker {
             let text = format!("process {} starts for a former session of its worker", start.pid);
             self.fail(now, Invariant::WithinLease, Some(&job), text);
         }
-        let foreign = self.lanes.get(&job).is_some_and(Lane::has_foreign_lock);
+        let foreign = self.ledgers.get(&job).is_some_and(Ledger::has_foreign_lock);
         if foreign && start.exclusive {
             let text = format!("process {} starts while the replaced system holds the lock", start.pid);
             self.fail(now, Invariant::OneSystem, Some(&job), text);
@@ -322,8 +322,8 @@ impl Checker {
         let Some(process) = self.facts.witness.get(pid).filter(|process| process.asked.is_none()) else {
             return;
         };
-        let Some(lane) = self.lanes.get(&process.start.job) else { return };
-        if let Some(at) = lane.hit(&process.start.run).filter(|at| now.since(*at) > KILL_REACHES) {
+        let Some(ledger) = self.ledgers.get(&process.start.job) else { return };
+        if let Some(at) = ledger.hit(&process.start.run).filter(|at| now.since(*at) > KILL_REACHES) {
             let text =
                 format!("process {pid} was not asked to end, and its job was killed or deleted at {at}");
             let job = process.start.job.clone();
@@ -363,11 +363,7 @@ impl Checker {
                 self.facts.spooled.entry(attempt).or_default().insert(record.outcome);
             }
             LogEntry::Skipped(record) => {
-                self.facts.spooled_skips.insert((
-                    record.job.clone(),
-                    record.skipped.from,
-                    record.skipped.reason,
-                ));
+                self.facts.spooled_skips.insert(facts::skip_name(record));
             }
         }
     }
@@ -382,8 +378,7 @@ impl Checker {
                     }
                 }
                 LogEntry::Skipped(record) => {
-                    let name = (record.job.clone(), record.skipped.from, record.skipped.reason);
-                    self.facts.logged_skips.entry(name).or_insert_with(|| record.clone());
+                    self.facts.logged_skips.entry(facts::skip_name(record)).or_insert_with(|| record.clone());
                 }
             }
         }

@@ -7,7 +7,7 @@ use model::keys::{Key, KeyPrefix};
 use model::legacy::JobValue;
 use model::run::{Revision, RunId, SessionId};
 use model::values::{ActiveRun, Cursor, JobStatus, LockValue, WorkerInfo};
-use model::{Job, JobName, TimeZone, UnixMillis};
+use model::{Job, JobName, Lane, TimeZone, UnixMillis};
 use serde::de::DeserializeOwned;
 use store::{Change, KeyValue, protocol};
 
@@ -49,7 +49,7 @@ pub(super) struct Delta {
     /// The replaced system's kill signal was put.
     pub(super) signal: bool,
     pub(super) runs: Vec<(RunId, Option<PutRun>)>,
-    /// Run records of newer versions that were put (or deleted), by their keys.
+    /// Runs in the job's lanes on nodes that were put (or deleted), by their keys.
     pub(super) foreign_runs: Vec<(String, bool)>,
 }
 
@@ -84,15 +84,17 @@ pub(super) fn read(prefix: &KeyPrefix, zone: TimeZone, changes: &[Change]) -> Tr
                 let definition = put.map(|pair| definition(&name, zone, pair));
                 delta(jobs, name, revision).job = Some(definition);
             }
-            Key::Cursor(name) => {
+            Key::Cursor(Lane { job: name, node: None }) => {
                 delta(jobs, name, revision).cursor = Some(put.map(|pair| (pair.modified, value(pair))));
             }
-            Key::Status(name) => delta(jobs, name, revision).status = Some(put.map(value)),
+            Key::Status(Lane { job: name, node: None }) => {
+                delta(jobs, name, revision).status = Some(put.map(value))
+            }
             Key::Lock(name) => {
                 delta(jobs, name, revision).lock = Some(put.map(|pair| LockValue::from_bytes(&pair.value)));
             }
             Key::Kill(name) => delta(jobs, name, revision).kill = Some(put.map(|pair| pair.modified)),
-            Key::Run(name, run) => {
+            Key::Run(Lane { job: name, node: None }, run) => {
                 let put = put.map(|pair| PutRun {
                     created: pair.created,
                     token: pair.modified,
@@ -100,7 +102,7 @@ pub(super) fn read(prefix: &KeyPrefix, zone: TimeZone, changes: &[Change]) -> Tr
                 });
                 delta(jobs, name, revision).runs.push((run, put));
             }
-            Key::RunOn(name, ..) => {
+            Key::Run(Lane { job: name, node: Some(_) }, _) => {
                 delta(jobs, name, revision).foreign_runs.push((text.clone(), put.is_some()));
             }
             Key::Worker(session) => {

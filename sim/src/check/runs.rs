@@ -7,10 +7,10 @@ use model::values::{ActiveRun, DeclaredEnd};
 
 use super::facts::{Facts, WorkerId};
 use super::invariant::{Broken, Invariant, broken};
-use super::lane::{Done, Lane, SeenRun};
+use super::ledger::{Done, Ledger, SeenRun};
 use super::reading::{Definition, PutRun};
 
-impl Lane {
+impl Ledger {
     /// A new run record.
     pub(super) fn claimed(
         &self,
@@ -34,14 +34,19 @@ impl Lane {
                 format!("the run {run} was claimed by a session that has ended"),
             );
         }
-        if *run != RunId::of_slot_in(&self.name, definition.created, epoch, active.slot)
+        if active.epoch != epoch {
+            let text =
+                format!("the run {run} names the epoch {}, and the cursor is in {epoch}", active.epoch);
+            return broken(Invariant::RunsCounted, text);
+        }
+        if *run != RunId::of_slot_in(&self.lane(), definition.created, epoch, active.slot)
             || active.attempt != 0
             || active.waiting.is_some()
         {
             return broken(Invariant::RunsCounted, format!("the run {run} is not a claim of its slot"));
         }
         if job.is_exclusive() && !self.foreign_runs.is_empty() {
-            let text = format!("the run {run} was claimed beside a run of a newer version");
+            let text = format!("the run {run} was claimed beside a run in a lane on a node");
             return broken(Invariant::OneRecord, text);
         }
         if job.is_exclusive() && self.runs.len() > gone {
@@ -70,7 +75,7 @@ impl Lane {
         let Some(was) = &before.active else {
             return broken(Invariant::HolderEnds, format!("a worker overwrote the unreadable run {run}"));
         };
-        if (was.slot, was.attempt, was.job) != (after.slot, after.attempt, after.job)
+        if (was.slot, was.attempt, was.job, was.epoch) != (after.slot, after.attempt, after.job, after.epoch)
             || was.skipped != after.skipped
         {
             return broken(

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use model::keys::{Key, NodeName};
+use model::keys::Key;
 use model::run::{Revision, RunId, Slot};
-use model::{JobName, UnixMillis};
+use model::{JobName, Lane, NodeName, UnixMillis};
 use store::{Op, Txn, protocol};
 
 use super::{Ev, World};
@@ -113,7 +113,7 @@ impl World<'_> {
                 self.after(SIGNAL, Ev::Environment(Later::Remove(Key::Killer(name))));
             }
             What::MalformedJob { .. } => self.overwrite(Key::Job(name), b"{\"command\":"),
-            What::MalformedStatus { .. } => self.overwrite(Key::Status(name), b"[]"),
+            What::MalformedStatus { .. } => self.overwrite(Key::Status(name.into()), b"[]"),
             What::Foreign { .. } => self.put(foreign(&name).map(|key| Op::Put(key, b"{}".to_vec())).into()),
             What::OldWorker { .. } => self.take_lock(index, &name),
             What::Ambush { then, .. } => drop(self.environment.ambushes.insert(name, *then)),
@@ -209,7 +209,7 @@ impl World<'_> {
             return;
         }
         let claimed = txn.then.iter().find_map(|op| match op {
-            Op::Put(Key::Run(name, _), _) => Some(name.clone()),
+            Op::Put(Key::Run(lane, _), _) => Some(lane.job.clone()),
             _ => None,
         });
         let Some(name) = claimed else { return };
@@ -251,14 +251,11 @@ fn in_full(job: &mut JobPlan) {
     }
 }
 
-/// Keys of newer versions about a job.
+/// Keys of a job in the lane of a node, which newer versions write.
 fn foreign(name: &JobName) -> [Key; 3] {
     let node = NodeName::new("node-0").expect("it is a name");
     let slot = Slot(UnixMillis(1_772_323_200_000));
-    let run = RunId::of_slot(name, Revision(1), slot);
-    [
-        Key::CursorOn(node.clone(), name.clone()),
-        Key::RunOn(name.clone(), node, run),
-        Key::Expect(name.clone(), slot),
-    ]
+    let lane = Lane { job: name.clone(), node: Some(node) };
+    let run = RunId::of_slot(&lane, Revision(1), slot);
+    [Key::Cursor(lane.clone()), Key::Run(lane.clone(), run), Key::Status(lane)]
 }

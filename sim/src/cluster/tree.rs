@@ -3,10 +3,10 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use model::JobName;
 use model::keys::{Folder, Key};
 use model::run::SessionId;
 use model::values::WorkerInfo;
+use model::{JobName, Lane};
 use store::{Op, Renewed, Session, TreeError, Txn, TxnReply};
 use worker::core::{AskId, Input};
 
@@ -37,8 +37,8 @@ pub(super) enum Request {
 /// The job that a transaction is about.
 pub(super) fn about(txn: &Txn) -> Option<JobName> {
     txn.then.iter().find_map(|op| match op {
-        Op::Put(Key::Run(name, _) | Key::Cursor(name) | Key::Status(name), _)
-        | Op::Delete(Key::Run(name, _) | Key::Cursor(name)) => Some(name.clone()),
+        Op::Put(Key::Run(lane, _) | Key::Cursor(lane) | Key::Status(lane), _)
+        | Op::Delete(Key::Run(lane, _) | Key::Cursor(lane)) => Some(lane.job.clone()),
         _ => None,
     })
 }
@@ -157,7 +157,11 @@ impl World<'_> {
                 Op::DeleteIf(key, token) => (format!("delete if {token}"), key),
                 Op::Get(_) | Op::List(_) => continue,
             };
-            if let Key::Run(name, _) | Key::Cursor(name) | Key::Status(name) | Key::Lock(name) = key {
+            if let Key::Run(Lane { job: name, .. }, _)
+            | Key::Cursor(Lane { job: name, .. })
+            | Key::Status(Lane { job: name, .. })
+            | Key::Lock(name) = key
+            {
                 job = Some(name.clone());
             }
             let key = self.tree.prefix().encode(key);

@@ -6,8 +6,8 @@ use std::time::Duration;
 use model::keys::{Key, KeyPrefix};
 use model::run::{Outcome, Revision, RunId, SessionId, SkipReason, Skipped, Slot};
 use model::schedule::TimeZone;
-use model::values::{ActiveRun, Cursor, JobStatus, RecentRun, Timetable, Waiting, WorkerInfo};
-use model::{JobName, UnixMillis};
+use model::values::{ActiveRun, Cursor, JobStatus, PendingSkip, RecentRun, Timetable, Waiting, WorkerInfo};
+use model::{JobName, Lane, UnixMillis};
 use serde::Serialize;
 use sim::check::{By, Checker, ExecutorId, Invariant, Start, WorkerId};
 use sim::plan::{Plan, Size};
@@ -102,15 +102,16 @@ impl Ledger {
         let (schedule, zone) = ("*/10 * * * * *".to_owned(), "UTC".to_owned());
         let timetable = Timetable { schedule, dialect: model::Dialect::Standard, zone, suspended: false };
         let (job, epoch) = (self.job().0, Revision::NONE);
-        Cursor { slot: slot(to), job, timetable, epoch, skips: skips.to_vec() }
+        let skips = skips.iter().map(|skipped| PendingSkip { skipped: *skipped, job, epoch }).collect();
+        Cursor { slot: slot(to), job, timetable, epoch, skips }
     }
 
     pub(crate) fn cursor(&self, to: i64, skips: &[Skipped]) -> Op {
-        Op::Put(Key::Cursor(name()), json(&self.cursor_value(to, skips)))
+        Op::Put(Key::Cursor(name().into()), json(&self.cursor_value(to, skips)))
     }
 
     pub(crate) fn run(&self, at: i64) -> RunId {
-        RunId::of_slot_in(&name(), self.job().0, Revision::NONE, slot(at))
+        RunId::of_slot_in(&Lane::from(name()), self.job().0, Revision::NONE, slot(at))
     }
 
     pub(crate) fn active(&self, at: i64, worker: WorkerId) -> ActiveRun {
@@ -125,13 +126,14 @@ impl Ledger {
             lost_after: 0,
             skipped: Vec::new(),
             job,
+            epoch: Revision::NONE,
             waiting: None,
             ended: None,
         }
     }
 
     pub(crate) fn put_run(&self, at: i64, active: &ActiveRun) -> Op {
-        Op::Put(Key::Run(name(), self.run(at)), json(active))
+        Op::Put(Key::Run(name().into(), self.run(at)), json(active))
     }
 
     /// The first worker takes a slot.
@@ -146,7 +148,7 @@ impl Ledger {
     }
 
     pub(crate) fn status(&self, at: i64, outcome: Outcome) -> JobStatus {
-        let before = self.tree.get(&Key::Status(name()));
+        let before = self.tree.get(&Key::Status(name().into()));
         let mut status: JobStatus =
             before.map(|pair| serde_json::from_slice(&pair.value).unwrap()).unwrap_or_default();
         status.add_run(RecentRun { run: self.run(at), slot: slot(at), outcome, ended: UnixMillis(0) });
@@ -155,13 +157,17 @@ impl Ledger {
 
     pub(crate) fn end(&mut self, worker: WorkerId, at: i64, outcome: Outcome) {
         let status = json(&self.status(at, outcome));
-        let then = vec![Op::Delete(Key::Run(name(), self.run(at))), Op::Put(Key::Status(name()), status)];
+        let then = vec![
+            Op::Delete(Key::Run(name().into(), self.run(at))),
+            Op::Put(Key::Status(name().into()), status),
+        ];
         self.by(worker, then);
     }
 
     pub(crate) fn process(&self, pid: u64, at: i64) -> Start {
         let run = self.run(at);
-        let token = self.tree.get(&Key::Run(name(), run.clone())).map_or(Revision(99), |pair| pair.modified);
+        let token =
+            self.tree.get(&Key::Run(name().into(), run.clone())).map_or(Revision(99), |pair| pair.modified);
         Start {
             pid,
             job: name(),

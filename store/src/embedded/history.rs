@@ -92,20 +92,23 @@ fn forget_runs(connection: &Connection, job: &JobName, keep: History) -> rusqlit
 /// Adds a record unless it is there; returns whether it was added.
 fn add_skip(connection: &Connection, record: &SkipRecord) -> rusqlite::Result<bool> {
     let mut insert = connection.prepare_cached(
-        "INSERT INTO skips (job, from_slot, reason, to_slot, count, node, decided) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-         ON CONFLICT (job, from_slot, reason) DO NOTHING",
+        "INSERT INTO skips (job, from_slot, reason, first_run, to_slot, count, node, decided)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+         ON CONFLICT (job, from_slot, reason, first_run) DO NOTHING",
     )?;
     let Skipped { from, to, count, reason } = record.skipped;
-    let job = record.job.as_str();
+    let SkipRecord { first_run, job, node, decided, .. } = record;
+    let (job, first_run) = (job.as_str(), first_run.as_str());
     let added =
-        insert.execute((job, from.0.0, reason.as_str(), to.0.0, count, &record.node, record.decided.0))?;
+        insert.execute((job, from.0.0, reason.as_str(), first_run, to.0.0, count, node, decided.0))?;
     Ok(added > 0)
 }
 
 fn forget_skips(connection: &Connection, job: &JobName) -> rusqlite::Result<()> {
     let mut delete = connection.prepare_cached(
-        "DELETE FROM skips WHERE job = ?1 AND (from_slot, reason) <=
-         (SELECT from_slot, reason FROM skips WHERE job = ?1 ORDER BY from_slot DESC, reason DESC LIMIT 1 OFFSET ?2)",
+        "DELETE FROM skips WHERE job = ?1 AND (from_slot, reason, first_run) <=
+         (SELECT from_slot, reason, first_run FROM skips WHERE job = ?1
+          ORDER BY from_slot DESC, reason DESC, first_run DESC LIMIT 1 OFFSET ?2)",
     )?;
     delete.execute((job.as_str(), KEPT_SKIPS)).map(drop)
 }
@@ -151,11 +154,12 @@ pub(super) fn skipped(
     limit: u32,
 ) -> rusqlite::Result<Vec<SkipRecord>> {
     let mut select = connection.prepare_cached(
-        "SELECT job, node, decided, from_slot, to_slot, count, reason FROM skips WHERE job = ?1
-         ORDER BY from_slot DESC, reason DESC LIMIT ?2",
+        "SELECT first_run, job, node, decided, from_slot, to_slot, count, reason FROM skips WHERE job = ?1
+         ORDER BY from_slot DESC, reason DESC, first_run DESC LIMIT ?2",
     )?;
     let rows = select.query_map((job.as_str(), limit), |row| {
         Ok(SkipRecord {
+            first_run: named(row, "first_run")?,
             job: named(row, "job")?,
             node: row.get("node")?,
             decided: UnixMillis(row.get("decided")?),

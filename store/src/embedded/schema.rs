@@ -26,8 +26,10 @@ pub(crate) struct Format {
 }
 
 /// That of the embedded store; the application is "cron".
-pub(super) const FORMAT: Format =
-    Format { application: 0x6372_6f6e, migrations: &[include_str!("migrations/1.sql")] };
+pub(super) const FORMAT: Format = Format {
+    application: 0x6372_6f6e,
+    migrations: &[include_str!("migrations/1.sql"), include_str!("migrations/2.sql")],
+};
 
 /// What a connection is for, which decides how much of the file it caches.
 #[derive(Clone, Copy, Debug)]

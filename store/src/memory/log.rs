@@ -24,8 +24,8 @@ pub struct LogState {
 struct OfJob {
     succeeded: BTreeSet<Place>,
     others: BTreeSet<Place>,
-    /// By their first slot and the text of their reason, as the other backends sort them.
-    skips: BTreeMap<(Slot, &'static str), SkipRecord>,
+    /// By their first slot, the text of their reason and the id of the first run, as the other backends sort them.
+    skips: BTreeMap<(Slot, &'static str, RunId), SkipRecord>,
 }
 
 impl OfJob {
@@ -131,7 +131,8 @@ impl LogState {
 
     fn add_skip(&mut self, record: SkipRecord) {
         let skips = &mut self.jobs.entry(record.job.clone()).or_default().skips;
-        skips.entry((record.skipped.from, record.skipped.reason.as_str())).or_insert(record);
+        let key = (record.skipped.from, record.skipped.reason.as_str(), record.first_run.clone());
+        skips.entry(key).or_insert(record);
         while skips.len() > count(KEPT_SKIPS) {
             skips.pop_first();
         }

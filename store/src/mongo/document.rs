@@ -161,9 +161,17 @@ pub(super) fn read_run(log: &Document) -> Option<RunRecord> {
 
 /// The document of skipped slots.
 pub(super) fn of_skip(record: &SkipRecord, retention: Option<Duration>) -> Document {
-    let SkipRecord { job, node, decided, skipped: Skipped { from, to, count, reason } } = record;
+    let SkipRecord { first_run, job, node, decided, skipped: Skipped { from, to, count, reason } } = record;
+    let place = format!("{:013}/{}", from.0.0, reason.as_str());
+    // Version 0.1.0 did not know the run, and its documents are found again.
+    let id = if *first_run == RunId::unknown() {
+        format!("{place}/{job}")
+    } else {
+        format!("{place}/{first_run}/{job}")
+    };
     let mut slots = doc! {
-        "_id": format!("{:013}/{}/{job}", from.0.0, reason.as_str()),
+        "_id": id,
+        "firstRunId": first_run.as_str(),
         "jobName": job.as_str(),
         "node": node,
         "decideTime": decided.0,
@@ -182,6 +190,7 @@ pub(super) fn of_skip(record: &SkipRecord, retention: Option<Duration>) -> Docum
 pub(super) fn read_skip(slots: &Document) -> Option<SkipRecord> {
     let slot = |key| integer(slots, key).map(|time| Slot(UnixMillis(time)));
     Some(SkipRecord {
+        first_run: text(slots, "firstRunId").and_then(named).unwrap_or_else(RunId::unknown),
         job: named(text(slots, "jobName")?)?,
         node: text(slots, "node").unwrap_or_default().to_owned(),
         decided: UnixMillis(integer(slots, "decideTime")?),

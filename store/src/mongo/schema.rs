@@ -16,7 +16,8 @@ pub(super) fn newest_first() -> Document {
 
 /// The order of skipped slots in a list.
 pub(super) fn latest_first() -> Document {
-    doc! { "from": -1, "reason": -1 }
+    // The run is not in the index; it parts the few documents that are alike otherwise.
+    doc! { "from": -1, "reason": -1, "firstRunId": -1 }
 }
 
 /// Makes the indexes that are missing, and the collections with them. Those that are there already cost a glance.

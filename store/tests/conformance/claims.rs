@@ -1,6 +1,7 @@
 //! Taking slots.
 
 use futures::future::join_all;
+use model::Lane;
 use model::job::ConcurrencyPolicy;
 use model::keys::{Folder, Key};
 use model::run::{Outcome, Revision};
@@ -35,8 +36,11 @@ pub(crate) async fn of_twenty_claims_of_a_slot_one_wins<S: Tree>(store: &S) {
             let runs = store.list(Range::RunsOf(job.name.clone())).await.unwrap();
             assert_eq!(runs.len(), 1, "{policy:?}, slot {second}");
             assert_eq!(runs[0].modified, won[0].token);
-            let cursor =
-                store.get(Key::Cursor(job.name.clone())).await.unwrap().expect("a claim puts the cursor");
+            let cursor = store
+                .get(Key::Cursor(job.name.clone().into()))
+                .await
+                .unwrap()
+                .expect("a claim puts the cursor");
             assert_eq!(protocol::read::<Cursor>(&cursor).unwrap().slot, slot(second));
             assert!(finish(store, &job.name, &won[0], Outcome::Succeeded).await);
         }
@@ -78,16 +82,17 @@ pub(crate) async fn a_refused_claim_finds_the_present_state<S: Tree>(store: &S) 
     finish(store, &job.name, &first, Outcome::Failed).await;
     let second = claim_now(store, &job, &session, slot(2)).await;
 
-    let (_, _, txn) = protocol::claim(&job, stale, &session, "n", slot(3), Vec::new(), slot(3).0);
+    let (_, _, txn) =
+        protocol::claim(&Lane::from(&job.name), &job, stale, &session, "n", slot(3), Vec::new(), slot(3).0);
     let reply = commit(store, txn).await;
     assert!(!reply.succeeded);
     let name = || job.name.clone();
     let keys = [
         Key::Job(name()),
-        Key::Cursor(name()),
-        Key::Status(name()),
+        Key::Cursor(name().into()),
+        Key::Status(name().into()),
         Key::Lock(name()),
-        Key::Run(name(), second.run),
+        Key::Run(name().into(), second.run),
     ];
     let found: Vec<_> = reply.found.iter().map(|pair| pair.key.clone()).collect();
     assert_eq!(found, keys.map(|key| store.prefix().encode(&key)));

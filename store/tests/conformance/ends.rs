@@ -1,6 +1,7 @@
 //! Ends of runs, and slots that never became one.
 
 use futures::future::join_all;
+use model::Lane;
 use model::keys::{Folder, Key};
 use model::run::{Outcome, SkipReason, Skipped};
 use model::values::{Cursor, JobStatus};
@@ -27,7 +28,7 @@ pub(crate) async fn two_finishes_count_once<S: Tree>(store: &S) {
     let txn = {
         let seen = look(store, &job.name).await.status;
         let status = counted(store, &job.name, &claimed, Outcome::Succeeded).await;
-        protocol::finish(&job.name, &claimed.run, claimed.token, seen, &status)
+        protocol::finish(&Lane::from(&job.name), &claimed.run, claimed.token, seen, &status)
     };
     let ends = (0..2).map(|_| {
         let (store, txn) = (store.clone(), txn.clone());
@@ -52,7 +53,7 @@ pub(crate) async fn a_late_finish_decides_nothing<S: Tree>(store: &S) {
 
     assert!(!finish(store, &job.name, &claimed, Outcome::Succeeded).await);
     assert_eq!(status(store, &job.name).await.runs, [(Outcome::Lost, 1)].into());
-    assert!(exists(store, Key::Run(job.name.clone(), next.run)).await, "the next run is left alone");
+    assert!(exists(store, Key::Run(job.name.clone().into(), next.run)).await, "the next run is left alone");
 }
 
 pub(crate) async fn a_finish_on_a_moved_status_passes_with_the_new_one<S: Tree>(store: &S) {
@@ -63,7 +64,11 @@ pub(crate) async fn a_finish_on_a_moved_status_passes_with_the_new_one<S: Tree>(
     let mut skips = JobStatus::default();
     skips.add_skipped(&[Skipped { from: slot(2), to: slot(2), count: Some(1), reason: SkipReason::Overlap }]);
     let known = look(store, &job.name).await;
-    assert!(commit(store, protocol::pass(&job, known, &session, slot(2), Some(&skips))).await.succeeded);
+    assert!(
+        commit(store, protocol::pass(&Lane::from(&job.name), &job, known, &session, slot(2), Some(&skips)))
+            .await
+            .succeeded
+    );
 
     let mut first = JobStatus::default();
     first.add_run(model::values::RecentRun {
@@ -72,7 +77,9 @@ pub(crate) async fn a_finish_on_a_moved_status_passes_with_the_new_one<S: Tree>(
         outcome: Outcome::Succeeded,
         ended: slot(1).0,
     });
-    let reply = commit(store, protocol::finish(&job.name, &claimed.run, claimed.token, stale, &first)).await;
+    let reply =
+        commit(store, protocol::finish(&Lane::from(&job.name), &claimed.run, claimed.token, stale, &first))
+            .await;
     assert!(!reply.succeeded);
     let [run, moved] = &reply.found[..] else {
         panic!("the run and the status are found: {:?}", reply.found)
@@ -93,10 +100,10 @@ pub(crate) async fn a_run_is_lost_only_once_its_session_has_ended<S: Tree>(store
     put_job(store, &job).await;
     let claimed = claim_now(store, &job, &owner, slot(1)).await;
     assert!(!lose(store, &job.name, &claimed, &other).await, "its session lives");
-    assert!(exists(store, Key::Run(job.name.clone(), claimed.run.clone())).await);
+    assert!(exists(store, Key::Run(job.name.clone().into(), claimed.run.clone())).await);
     store.close_session(&owner).await.unwrap();
     assert!(lose(store, &job.name, &claimed, &other).await);
-    assert!(!exists(store, Key::Run(job.name.clone(), claimed.run.clone())).await);
+    assert!(!exists(store, Key::Run(job.name.clone().into(), claimed.run.clone())).await);
     assert_eq!(status(store, &job.name).await.runs, [(Outcome::Lost, 1)].into());
 }
 
@@ -134,8 +141,12 @@ pub(crate) async fn a_pass_moves_the_cursor_and_counts<S: Tree>(store: &S) {
         count: Some(9),
         reason: SkipReason::Missed,
     }]);
-    assert!(commit(store, protocol::pass(&job, known, &session, slot(9), Some(&counted))).await.succeeded);
-    let cursor = store.get(Key::Cursor(job.name.clone())).await.unwrap().expect("the cursor");
+    assert!(
+        commit(store, protocol::pass(&Lane::from(&job.name), &job, known, &session, slot(9), Some(&counted)))
+            .await
+            .succeeded
+    );
+    let cursor = store.get(Key::Cursor(job.name.clone().into())).await.unwrap().expect("the cursor");
     let cursor: Cursor = protocol::read(&cursor).unwrap();
     assert_eq!((cursor.slot, cursor.job), (slot(9), known.created));
     assert!(cursor.timetable.is_of(&job));
@@ -146,15 +157,23 @@ pub(crate) async fn a_pass_moves_the_cursor_and_counts<S: Tree>(store: &S) {
 pub(crate) async fn a_pass_without_counts_leaves_the_status_alone<S: Tree>(store: &S) {
     let (job, session) = (job("a"), register(store, "n/1").await);
     let known = put_job(store, &job).await;
-    assert!(commit(store, protocol::pass(&job, known, &session, slot(1), None)).await.succeeded);
-    assert!(exists(store, Key::Cursor(job.name.clone())).await);
-    assert!(!exists(store, Key::Status(job.name.clone())).await);
+    assert!(
+        commit(store, protocol::pass(&Lane::from(&job.name), &job, known, &session, slot(1), None))
+            .await
+            .succeeded
+    );
+    assert!(exists(store, Key::Cursor(job.name.clone().into())).await);
+    assert!(!exists(store, Key::Status(job.name.clone().into())).await);
 }
 
 pub(crate) async fn a_pass_on_a_stale_cursor_is_refused<S: Tree>(store: &S) {
     let (job, session) = (job("a"), register(store, "n/1").await);
     let known = put_job(store, &job).await;
-    assert!(commit(store, protocol::pass(&job, known, &session, slot(5), None)).await.succeeded);
+    assert!(
+        commit(store, protocol::pass(&Lane::from(&job.name), &job, known, &session, slot(5), None))
+            .await
+            .succeeded
+    );
     let mut counted = JobStatus::default();
     counted.add_skipped(&[Skipped {
         from: slot(1),
@@ -162,7 +181,9 @@ pub(crate) async fn a_pass_on_a_stale_cursor_is_refused<S: Tree>(store: &S) {
         count: Some(4),
         reason: SkipReason::Missed,
     }]);
-    let reply = commit(store, protocol::pass(&job, known, &session, slot(4), Some(&counted))).await;
+    let reply =
+        commit(store, protocol::pass(&Lane::from(&job.name), &job, known, &session, slot(4), Some(&counted)))
+            .await;
     assert!(!reply.succeeded);
     assert_eq!(reply.found.len(), 2, "the job and the cursor: {:?}", reply.found);
     assert_eq!(status(store, &job.name).await, JobStatus::default());
@@ -181,7 +202,14 @@ pub(crate) async fn a_pass_on_a_moved_status_is_refused<S: Tree>(store: &S) {
         count: Some(1),
         reason: SkipReason::Overlap,
     }]);
-    assert!(!commit(store, protocol::pass(&job, before, &session, slot(2), Some(&counted))).await.succeeded);
+    assert!(
+        !commit(
+            store,
+            protocol::pass(&Lane::from(&job.name), &job, before, &session, slot(2), Some(&counted))
+        )
+        .await
+        .succeeded
+    );
     assert_eq!(look(store, &job.name).await.cursor, before.cursor);
     assert_eq!(status(store, &job.name).await.runs, [(Outcome::Succeeded, 1)].into());
 }

@@ -106,7 +106,7 @@ pub(crate) async fn a_follower_sees_every_change_once_and_in_order<S: Tree>(stor
                         if i % 3 == 0 {
                             revisions.push(delete(&store, key).await);
                         }
-                        put(&store, Key::Status(name("not/followed")), b"").await;
+                        put(&store, Key::Status(name("not/followed").into()), b"").await;
                     }
                     revisions
                 })
@@ -134,7 +134,7 @@ pub(crate) async fn a_follower_sees_every_change_once_and_in_order<S: Tree>(stor
 }
 
 pub(crate) async fn a_follower_of_an_empty_folder_is_told_so<S: Tree>(store: &S) {
-    let revision = put(store, Key::Status(name("a")), b"").await;
+    let revision = put(store, Key::Status(name("a").into()), b"").await;
     let mut from = store.follow(&[Folder::Jobs, Folder::Kills]);
     assert_eq!(next(&mut from).await, Follow::Listed(revision));
 }
@@ -153,14 +153,17 @@ pub(crate) async fn changes_of_one_transaction_come_together<S: Tree>(store: &S)
             other => panic!("not of the claim: {other:?}"),
         })
         .collect();
-    let expected =
-        [Key::Cursor(job.name.clone()), Key::Run(job.name.clone(), claimed.run), Key::Lock(job.name)];
+    let expected = [
+        Key::Cursor(job.name.clone().into()),
+        Key::Run(job.name.clone().into(), claimed.run),
+        Key::Lock(job.name),
+    ];
     assert_eq!(keys, expected.map(|key| store.prefix().encode(&key)).into());
 }
 
 pub(crate) async fn only_followed_folders_are_seen<S: Tree>(store: &S) {
     let a = || name("a");
-    for key in [Key::Job(a()), Key::Status(a()), Key::Kill(a())] {
+    for key in [Key::Job(a()), Key::Status(a().into()), Key::Kill(a())] {
         put(store, key, b"before").await;
     }
     let mut from = store.follow(&[Folder::Statuses, Folder::Kills]);
@@ -173,7 +176,10 @@ pub(crate) async fn only_followed_folders_are_seen<S: Tree>(store: &S) {
     let prefix = store.prefix();
     assert_eq!(
         seen,
-        [(prefix.encode(&Key::Kill(a())), &b"after"[..]), (prefix.encode(&Key::Status(a())), &b"before"[..])]
+        [
+            (prefix.encode(&Key::Kill(a())), &b"after"[..]),
+            (prefix.encode(&Key::Status(a().into())), &b"before"[..])
+        ]
     );
     assert_eq!(mirror.changes, [last]);
 }
@@ -209,7 +215,7 @@ pub(crate) async fn a_long_listing_comes_in_pages<S: Tree>(store: &S) {
         let then = (0..100).map(|j| Op::Put(Key::Job(name(&format!("{i}-{j}"))), vec![b'x'; 500])).collect();
         commit(store, Txn { then, ..Txn::default() }).await;
     }
-    put(store, Key::Status(name("a")), &vec![b'x'; 1 << 20]).await;
+    put(store, Key::Status(name("a").into()), &vec![b'x'; 1 << 20]).await;
     let mut from = store.follow(&[Folder::Jobs, Folder::Statuses]);
     let mirror = Mirror::list(&mut from).await;
     assert!(mirror.pages > 2, "1 MB in {} pages", mirror.pages);

@@ -30,10 +30,10 @@ pub(crate) async fn collect_waits_for_the_last_run<S: Tree>(store: &S) {
     let claimed = claim_now(store, &job, &session, slot(1)).await;
     delete(store, Key::Job(job.name.clone())).await;
     assert!(!collect(store, &job.name, Revision::NONE).await.succeeded);
-    assert!(exists(store, Key::Cursor(job.name.clone())).await);
+    assert!(exists(store, Key::Cursor(job.name.clone().into())).await);
     finish(store, &job.name, &claimed, Outcome::Killed).await;
     assert!(collect(store, &job.name, Revision::NONE).await.succeeded);
-    assert!(!exists(store, Key::Cursor(job.name.clone())).await);
+    assert!(!exists(store, Key::Cursor(job.name.clone().into())).await);
 }
 
 pub(crate) async fn collect_spares_a_recreated_job<S: Tree>(store: &S) {
@@ -44,8 +44,8 @@ pub(crate) async fn collect_spares_a_recreated_job<S: Tree>(store: &S) {
     delete(store, Key::Job(job.name.clone())).await;
     put_job(store, &job).await;
     assert!(!collect(store, &job.name, Revision::NONE).await.succeeded);
-    assert!(exists(store, Key::Cursor(job.name.clone())).await);
-    assert!(exists(store, Key::Status(job.name.clone())).await);
+    assert!(exists(store, Key::Cursor(job.name.clone().into())).await);
+    assert!(exists(store, Key::Status(job.name.clone().into())).await);
 }
 
 pub(crate) async fn a_kill_waits_for_workers_that_are_away<S: Tree>(store: &S) {

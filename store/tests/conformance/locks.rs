@@ -3,7 +3,7 @@
 use model::keys::Key;
 use model::run::{Outcome, Revision};
 use model::values::{ActiveRun, LockValue, WorkerInfo};
-use model::{Job, UnixMillis};
+use model::{Job, Lane, UnixMillis};
 use store::protocol;
 use store::{Compare, Op, Renewed, Tree, Txn};
 
@@ -77,7 +77,7 @@ pub(crate) async fn an_exclusive_run_holds_the_lock_until_it_ends<S: Tree>(store
 
 /// What the tree says of a claimed run.
 async fn claimed_again<S: Tree>(store: &S, job: &Job, run: &model::run::RunId) -> Claimed {
-    let pair = store.get(Key::Run(job.name.clone(), run.clone())).await.expect("the store works");
+    let pair = store.get(Key::Run(job.name.clone().into(), run.clone())).await.expect("the store works");
     let pair = pair.expect("it was claimed");
     let active: ActiveRun = protocol::read(&pair).expect("our own value");
     Claimed { run: run.clone(), token: pair.modified, active }
@@ -122,7 +122,8 @@ pub(crate) async fn a_run_of_an_ended_session_is_taken_over_by_the_next<S: Tree>
     let claimed = claim_now(store, &job, &first, slot(1)).await;
     store.close_session(&first).await.expect("the store works");
     let second = register(store, "n/2").await;
-    let readopt = |token| protocol::readopt(&job.name, (&claimed.run, &claimed.active), token, &second).1;
+    let readopt =
+        |token| protocol::readopt(&Lane::from(&job.name), (&claimed.run, &claimed.active), token, &second).1;
     let moved = commit(store, readopt(claimed.token)).await;
     assert!(moved.succeeded && moved.revision > claimed.token, "the token grows");
     let now = claimed_again(store, &job, &claimed.run).await;
@@ -132,7 +133,7 @@ pub(crate) async fn a_run_of_an_ended_session_is_taken_over_by_the_next<S: Tree>
     store.close_session(&second).await.expect("the store works");
     let third = register(store, "n/3").await;
     assert!(lose(store, &job.name, &now, &third).await);
-    let (_, late) = protocol::readopt(&job.name, (&now.run, &now.active), now.token, &third);
+    let (_, late) = protocol::readopt(&Lane::from(&job.name), (&now.run, &now.active), now.token, &third);
     assert!(!commit(store, late).await.succeeded, "it was declared lost");
 }
 
@@ -140,11 +141,11 @@ pub(crate) async fn a_run_given_back_without_a_count_is_gone<S: Tree>(store: &S)
     let (job, session) = (job("a"), register(store, "n/1").await);
     put_job(store, &job).await;
     let claimed = claim_now(store, &job, &session, slot(1)).await;
-    let release = |token| protocol::release(&job.name, &claimed.run, token);
+    let release = |token| protocol::release(&Lane::from(&job.name), &claimed.run, token);
     assert!(!commit(store, release(Revision(claimed.token.0 + 1))).await.succeeded);
     assert!(commit(store, release(claimed.token)).await.succeeded);
-    assert!(!exists(store, Key::Run(job.name.clone(), claimed.run.clone())).await);
-    assert!(!exists(store, Key::Status(job.name.clone())).await);
+    assert!(!exists(store, Key::Run(job.name.clone().into(), claimed.run.clone())).await);
+    assert!(!exists(store, Key::Status(job.name.clone().into())).await);
     assert_eq!(lock_value(store, &job).await, None);
 }
 

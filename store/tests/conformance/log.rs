@@ -242,6 +242,7 @@ pub(crate) async fn a_lowered_limit_counts_from_the_next_record_on<S: RunLog>(lo
 
 fn skip(job: &str, from: i64, reason: SkipReason) -> SkipRecord {
     SkipRecord {
+        first_run: RunId::of_slot(name(job), Revision(1), slot(from)),
         job: name(job),
         node: "node-1".to_owned(),
         decided: slot(from + 60).0,
@@ -275,6 +276,20 @@ pub(crate) async fn a_skip_appended_twice_is_there_once<S: RunLog>(log: &S) {
     append_skips(log, &[one.clone(), other.clone(), one.clone()]).await;
     append_skips(log, &[other, one]).await;
     assert_eq!(log.skipped(&name("a"), 100).await.unwrap().len(), 2, "one for each reason");
+}
+
+pub(crate) async fn a_slot_skipped_in_two_epochs_is_there_twice<S: RunLog>(log: &S) {
+    let in_epoch = |epoch| {
+        let first_run = RunId::of_slot_in(&name("a").into(), Revision(1), Revision(epoch), slot(1));
+        SkipRecord { first_run, ..skip("a", 1, SkipReason::Missed) }
+    };
+    let unknown = SkipRecord { first_run: RunId::unknown(), ..in_epoch(0) };
+    let mut skips = [in_epoch(0), in_epoch(7), in_epoch(9), unknown];
+    append_skips(log, &skips).await;
+    append_skips(log, &skips).await;
+    skips.sort_by(|a, b| b.first_run.cmp(&a.first_run));
+    assert_eq!(log.skipped(&name("a"), 100).await.unwrap(), skips);
+    assert_eq!(log.skipped(&name("a"), 2).await.unwrap(), skips[..2]);
 }
 
 pub(crate) async fn old_skips_are_forgotten<S: RunLog>(log: &S) {

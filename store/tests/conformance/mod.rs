@@ -135,6 +135,7 @@ macro_rules! log_cases {
                 a_lowered_limit_counts_from_the_next_record_on
                 skipped_slots_come_latest_first
                 a_skip_appended_twice_is_there_once
+                a_slot_skipped_in_two_epochs_is_there_twice
                 old_skips_are_forgotten
             ;
         }

@@ -58,8 +58,8 @@ pub(crate) async fn jobs_whose_names_begin_alike_have_nothing_in_common<S: Tree>
             assert_eq!(run, usize::from(other > gone), "runs of {text} after {gone}");
             for key in [
                 Key::Job(left.clone()),
-                Key::Cursor(left.clone()),
-                Key::Status(left.clone()),
+                Key::Cursor(left.clone().into()),
+                Key::Status(left.clone().into()),
                 Key::Kill(left),
             ] {
                 assert_eq!(exists(store, key.clone()).await, other > gone, "{key:?} after {gone}");
@@ -76,7 +76,7 @@ pub(crate) async fn a_range_holds_one_jobs_runs_alone<S: Tree>(store: &S) {
         let claimed = claim_now(store, &job, &session, slot(1)).await;
         let runs = store.list(Range::RunsOf(job.name.clone())).await.unwrap();
         let keys: Vec<_> = runs.iter().map(|pair| pair.key.clone()).collect();
-        assert_eq!(keys, [store.prefix().encode(&Key::Run(job.name, claimed.run))], "{text}");
+        assert_eq!(keys, [store.prefix().encode(&Key::Run(job.name.into(), claimed.run))], "{text}");
     }
     assert_eq!(store.list(Range::Folder(Folder::Runs)).await.unwrap().len(), alike().count());
 }

@@ -131,7 +131,7 @@ pub(crate) async fn a_list_is_whole_and_sorted<S: Tree>(store: &S) {
     let names: Vec<String> = (0..500).map(|i| format!("job-{}", i * 7 % 500)).collect();
     for text in &names {
         put(store, key(text), text.as_bytes()).await;
-        put(store, Key::Status(name(text)), b"other folder").await;
+        put(store, Key::Status(name(text).into()), b"other folder").await;
     }
     let listed = store.list(Range::Folder(Folder::Jobs)).await.unwrap();
     let mut expected: Vec<String> = names.iter().map(|text| store.prefix().encode(&key(text))).collect();

@@ -3,7 +3,7 @@
 use model::keys::Key;
 use model::run::{Outcome, Revision, RunId, SessionId, Slot};
 use model::values::{ActiveRun, JobStatus, RecentRun, WorkerInfo};
-use model::{Job, JobName, TimeZone, UnixMillis};
+use model::{Job, JobName, Lane, TimeZone, UnixMillis};
 use store::protocol::{self, Known};
 use store::{Compare, Op, Session, Tree, Txn, TxnReply};
 
@@ -52,14 +52,19 @@ pub(crate) async fn put_job<S: Tree>(store: &S, job: &Job) -> Known {
 
 /// What a worker that has read everything knows of a job.
 pub(crate) async fn look<S: Tree>(store: &S, job: &JobName) -> Known {
-    let job = || job.clone();
+    look_in(store, &Lane::from(job)).await
+}
+
+/// What a worker that has read everything knows of a lane.
+pub(crate) async fn look_in<S: Tree>(store: &S, lane: &Lane) -> Known {
+    let job = || lane.job.clone();
     let reply = commit(
         store,
         Txn {
             then: vec![
                 Op::Get(Key::Job(job())),
-                Op::Get(Key::Cursor(job())),
-                Op::Get(Key::Status(job())),
+                Op::Get(Key::Cursor(lane.clone())),
+                Op::Get(Key::Status(lane.clone())),
                 Op::Get(Key::Lock(job())),
                 Op::Get(Key::Kill(job())),
             ],
@@ -74,8 +79,8 @@ pub(crate) async fn look<S: Tree>(store: &S, job: &JobName) -> Known {
     Known {
         created: at(Key::Job(job())).map_or(Revision::NONE, |pair| pair.created),
         definition: modified(Key::Job(job())),
-        cursor: modified(Key::Cursor(job())),
-        status: modified(Key::Status(job())),
+        cursor: modified(Key::Cursor(lane.clone())),
+        status: modified(Key::Status(lane.clone())),
         lock: reserved,
         kill: modified(Key::Kill(job())),
     }
@@ -84,7 +89,7 @@ pub(crate) async fn look<S: Tree>(store: &S, job: &JobName) -> Known {
 /// Removes what a deleted job left, on the present state.
 pub(crate) async fn collect<S: Tree>(store: &S, job: &JobName, reserved: Revision) -> TxnReply {
     let cursor = look(store, job).await.cursor;
-    commit(store, protocol::collect(job, cursor, reserved)).await
+    commit(store, protocol::collect(&Lane::from(job), cursor, reserved)).await
 }
 
 pub(crate) async fn register<S: Tree>(store: &S, id: &str) -> Session {
@@ -100,12 +105,24 @@ pub(crate) async fn claim<S: Tree>(
     session: &Session,
     slot: Slot,
 ) -> Option<Claimed> {
-    let (run, _, txn) = protocol::claim(job, known, session, "node-1", slot, Vec::new(), slot.0);
+    claim_in(store, &Lane::from(&job.name), job, known, session, slot).await
+}
+
+/// Claims a slot of a lane, or finds it refused.
+pub(crate) async fn claim_in<S: Tree>(
+    store: &S,
+    lane: &Lane,
+    job: &Job,
+    known: Known,
+    session: &Session,
+    slot: Slot,
+) -> Option<Claimed> {
+    let (run, _, txn) = protocol::claim(lane, job, known, session, "node-1", slot, Vec::new(), slot.0);
     let reply = commit(store, txn).await;
     if !reply.succeeded {
         return None;
     }
-    let pair = store.get(Key::Run(job.name.clone(), run.clone())).await.expect("the store works");
+    let pair = store.get(Key::Run(lane.clone(), run.clone())).await.expect("the store works");
     let pair = pair.expect("a claim puts the run");
     assert_eq!(pair.modified, reply.revision, "the token is the claim's revision");
     Some(Claimed { run, token: reply.revision, active: protocol::read(&pair).expect("our own value") })
@@ -119,7 +136,7 @@ pub(crate) async fn claim_now<S: Tree>(store: &S, job: &Job, session: &Session, 
 
 /// The job's status.
 pub(crate) async fn status<S: Tree>(store: &S, job: &JobName) -> JobStatus {
-    match store.get(Key::Status(job.clone())).await.expect("the store works") {
+    match store.get(Key::Status(job.clone().into())).await.expect("the store works") {
         Some(pair) => protocol::read(&pair).expect("our own value"),
         None => JobStatus::default(),
     }
@@ -142,13 +159,16 @@ pub(crate) async fn counted<S: Tree>(
 pub(crate) async fn finish<S: Tree>(store: &S, job: &JobName, claimed: &Claimed, outcome: Outcome) -> bool {
     let seen = look(store, job).await.status;
     let status = counted(store, job, claimed, outcome).await;
-    commit(store, protocol::finish(job, &claimed.run, claimed.token, seen, &status)).await.succeeded
+    commit(store, protocol::finish(&Lane::from(job), &claimed.run, claimed.token, seen, &status))
+        .await
+        .succeeded
 }
 
 /// Declares a run lost on the present status; says whether that decided anything.
 pub(crate) async fn lose<S: Tree>(store: &S, job: &JobName, claimed: &Claimed, session: &Session) -> bool {
     let run = (&claimed.run, &claimed.active);
-    let (active, txn) = protocol::lose(job, run, claimed.token, session, "its worker died".to_owned());
+    let (active, txn) =
+        protocol::lose(&Lane::from(job), run, claimed.token, session, "its worker died".to_owned());
     let reply = commit(store, txn).await;
     let declared = Claimed { run: claimed.run.clone(), token: reply.revision, active };
     reply.succeeded && finish(store, job, &declared, Outcome::Lost).await

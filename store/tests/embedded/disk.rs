@@ -6,9 +6,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use model::Job;
 use model::keys::{Folder, Key};
 use model::run::Outcome;
+use model::{Job, Lane};
 use rusqlite::Connection;
 use store::embedded::{Embedded, OpenError};
 use store::protocol;
@@ -49,7 +49,16 @@ async fn try_claim(
     second: i64,
 ) -> Result<bool, TreeError> {
     let known = look(store, &job.name).await;
-    let (_, _, txn) = protocol::claim(job, known, session, "n", slot(second), Vec::new(), slot(second).0);
+    let (_, _, txn) = protocol::claim(
+        &Lane::from(&job.name),
+        job,
+        known,
+        session,
+        "n",
+        slot(second),
+        Vec::new(),
+        slot(second).0,
+    );
     store.commit(txn).await.map(|reply| reply.succeeded)
 }
 
@@ -86,7 +95,7 @@ async fn on_a_full_disk() {
     large.output.head = vec![b'x'; 20 << 20];
     assert!(matches!(append_one(&store, large).await, Err(LogError::NoSpace(_))));
     assert_eq!(store.find(&run.run, 0).await.unwrap(), None);
-    assert!(!exists(&store, Key::Cursor(refused.name.clone())).await);
+    assert!(!exists(&store, Key::Cursor(refused.name.clone().into())).await);
     assert_eq!(store.list(Range::RunsOf(refused.name.clone())).await.unwrap(), []);
     assert_eq!(store.list(Range::Folder(Folder::Runs)).await.unwrap().len(), 1 + claimed.len());
 

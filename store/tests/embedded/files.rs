@@ -5,11 +5,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use model::UnixMillis;
 use model::keys::{Folder, Key};
-use model::run::{Outcome, Revision};
+use model::record::SkipRecord;
+use model::run::{Outcome, Revision, RunId, SkipReason, Skipped, Slot};
 use rusqlite::Connection;
 use store::embedded::{Embedded, OpenError};
-use store::{LogError, Range, RunLog, RunQuery, Tree, TreeError, Txn};
+use store::{LogEntry, LogError, Range, RunLog, RunQuery, Tree, TreeError, Txn};
 
 use crate::child;
 use crate::conformance::log::{append_one, record};
@@ -117,6 +119,64 @@ async fn only_its_user_can_read_the_data() {
     }
 }
 
+#[tokio::test]
+async fn a_file_of_the_first_format_keeps_what_is_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("crontab.db");
+    let former = Connection::open(&file).unwrap();
+    former.execute_batch(include_str!("../../src/embedded/migrations/1.sql")).unwrap();
+    let run = record("ops/a", 1, Outcome::Succeeded).run;
+    let rows = format!(
+        "PRAGMA application_id = 0x63726f6e;
+         PRAGMA user_version = 1;
+         INSERT INTO kv VALUES (1, '/cron/jobs/ops/a', 3, 5, 0, x'7b7d');
+         UPDATE tree SET revision = 7;
+         INSERT INTO runs VALUES (1, '{run}', 0, 'ops/a', 10, 'n', 's', 10, 11, 12, 13, 'Succeeded', 0, NULL, '', 'true', 0,
+             x'01', x'');
+         INSERT INTO skips VALUES
+             ('ops/a', 20, 'Missed', 40, 3, 'n', 50),
+             ('ops/a', 20, 'Overlap', 20, 1, 'n', 50),
+             ('ops/a', -60, 'Missed', 90, NULL, 'n', 95),
+             ('b', 20, 'Missed', 40, 3, 'm', 50);"
+    );
+    former.execute_batch(&rows).unwrap();
+    former.close().unwrap();
+
+    let skip = |job, (from, to), count, reason, node: &str, decided| SkipRecord {
+        first_run: RunId::unknown(),
+        job: name(job),
+        node: node.to_owned(),
+        decided: UnixMillis(decided),
+        skipped: Skipped { from: Slot(UnixMillis(from)), to: Slot(UnixMillis(to)), count, reason },
+    };
+    let of_a = [
+        skip("ops/a", (20, 20), Some(1), SkipReason::Overlap, "n", 50),
+        skip("ops/a", (20, 40), Some(3), SkipReason::Missed, "n", 50),
+        skip("ops/a", (-60, 90), None, SkipReason::Missed, "n", 95),
+    ];
+    let of_b = skip("b", (20, 40), Some(3), SkipReason::Missed, "m", 50);
+    for opening in ["the first", "the next"] {
+        let store = open(folder.path());
+        assert_eq!(store.skipped(&name("ops/a"), 10).await.unwrap(), of_a, "{opening}");
+        assert_eq!(store.skipped(&name("b"), 10).await.unwrap(), [of_b.clone()], "{opening}");
+        let query =
+            RunQuery { job: Some(name("ops/a")), limit: 10, with_output: true, ..RunQuery::default() };
+        let runs = store.runs(query).await.unwrap();
+        assert_eq!((runs.len(), &runs[0].run, &runs[0].output.head[..]), (1, &run, &[1][..]), "{opening}");
+        let job = store.get(Key::Job(name("ops/a"))).await.unwrap().expect("the job");
+        assert_eq!((job.created, job.modified), (Revision(3), Revision(5)), "{opening}");
+        // A former record that a worker still had on its way is the same one.
+        store.append(of_a.iter().cloned().map(LogEntry::Skipped).collect()).await.unwrap();
+        assert_eq!(store.skipped(&name("ops/a"), 10).await.unwrap().len(), 3, "{opening}");
+        store.close().await;
+    }
+    let store = open(folder.path());
+    let first_run = RunId::of_slot(name("b"), Revision(9), Slot(UnixMillis(20)));
+    store.append(vec![LogEntry::Skipped(SkipRecord { first_run, ..of_b })]).await.unwrap();
+    assert_eq!(store.skipped(&name("b"), 10).await.unwrap().len(), 2);
+    assert!(put(&store, Key::Kill(name("b")), b"").await > Revision(7));
+}
+
 /// What puts a file in the place of the database.
 type Make<'a> = &'a dyn Fn(&Path);
 
@@ -148,7 +208,7 @@ async fn files_that_are_no_store_are_refused_and_left_alone() {
         (
             "a newer version's",
             &|file| ours(file, "PRAGMA user_version = 99"),
-            "has format 99, and this version reads formats up to 1",
+            "has format 99, and this version reads formats up to 2",
         ),
         ("a damaged one", &damaged, "is damaged"),
         (
@@ -201,7 +261,7 @@ async fn a_value_too_large_for_the_file_fails_alone() {
         Txn { then: vec![store::Op::Put(Key::Job(name("large")), vec![0; 1_000_000_001])], ..Txn::default() };
     let writes = (0..50).map(|i| {
         let store = store.clone();
-        tokio::spawn(async move { put(&store, Key::Status(name(&format!("{i}"))), b"").await })
+        tokio::spawn(async move { put(&store, Key::Status(name(&format!("{i}")).into()), b"").await })
     });
     let writes: Vec<_> = writes.collect();
     assert!(matches!(store.commit(large).await, Err(TreeError::Unavailable(_))));
@@ -231,7 +291,7 @@ async fn deleted_history_gives_its_space_back() {
         if size() < 16 << 20 {
             break;
         }
-        put(&store, Key::Status(name("a")), b"").await;
+        put(&store, Key::Status(name("a").into()), b"").await;
     }
     assert!(size() < 16 << 20, "{} MiB", size() >> 20);
 }

@@ -26,7 +26,7 @@ async fn a_follower_that_stops_in_mid_listing_does_not_make_the_log_grow() {
     let mut longest = 0;
     for i in 0..300_u32 {
         // A value of its own each time: what did not change is not written.
-        put(&store, Key::Status(name("a")), &i.to_le_bytes().repeat(1 << 18)).await;
+        put(&store, Key::Status(name("a").into()), &i.to_le_bytes().repeat(1 << 18)).await;
         longest = longest.max(fs::metadata(&log).unwrap().len());
         assert!(longest < 80 << 20, "{} MiB after {i} MiB written", longest >> 20);
     }

@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use futures::future::join_all;
+use model::Lane;
 use model::keys::{Folder, Key};
 use store::embedded::OpenError;
 use store::{Op, Range, Tree, Txn};
@@ -97,7 +98,9 @@ async fn a_kill_in_the_middle_of_commits_loses_nothing_acknowledged() {
         let store = child::open(folder.path(), LONG).unwrap();
         let mut kept = BTreeSet::new();
         for pair in store.list(Range::Folder(Folder::Statuses)).await.unwrap() {
-            let Ok(Key::Status(number)) = store.prefix().decode(&pair.key) else { panic!("{}", pair.key) };
+            let Ok(Key::Status(Lane { job: number, node: None })) = store.prefix().decode(&pair.key) else {
+                panic!("{}", pair.key)
+            };
             assert_eq!(pair.value, number.as_str().as_bytes());
             // Its transaction has another half.
             let half = store.get(Key::Kill(number.clone())).await.unwrap().expect("all of a transaction");
@@ -123,7 +126,7 @@ async fn write_numbers() {
                 let number = format!("{number}-{writer}");
                 let value = number.clone().into_bytes();
                 let then = vec![
-                    Op::Put(Key::Status(name(&number)), value),
+                    Op::Put(Key::Status(name(&number).into()), value),
                     Op::Put(Key::Kill(name(&number)), Vec::new()),
                 ];
                 assert!(commit(&store, Txn { then, ..Txn::default() }).await.succeeded);

@@ -1,6 +1,7 @@
 //! An etcd that has reached its quota.
 
 use e2e::{Etcd as Server, EtcdOptions};
+use model::Lane;
 use model::run::{Outcome, Revision};
 use store::{Tree, TreeError, protocol};
 
@@ -34,9 +35,10 @@ async fn a_full_etcd_refuses_puts_lets_runs_be_given_back_and_says_what_to_do() 
         outcome: Outcome::Succeeded,
         ended: slot(1).0,
     });
-    let finish = protocol::finish(&job.name, &claimed.run, claimed.token, Revision::NONE, &counted);
+    let finish =
+        protocol::finish(&Lane::from(&job.name), &claimed.run, claimed.token, Revision::NONE, &counted);
     assert!(matches!(tree.commit(finish).await, Err(TreeError::NoSpace(_))));
-    let release = protocol::release(&job.name, &claimed.run, claimed.token);
+    let release = protocol::release(&Lane::from(&job.name), &claimed.run, claimed.token);
     assert!(tree.commit(release).await.expect("a deletion passes").succeeded);
 
     server.ctl(&["del", "/cron/jobs/large"]);

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use model::run::{Outcome, Revision, RunId, Skipped};
-use model::values::{ActiveRun, JobStatus, RecentRun, Waiting};
-use model::{Job, UnixMillis};
+use model::values::{ActiveRun, JobStatus, PendingSkip, RecentRun, Waiting};
+use model::{Job, Lane, UnixMillis};
 use store::protocol::{self, Known, Move};
 use store::{Session, Txn};
 
@@ -117,15 +117,21 @@ impl Asker<'_> {
         Ask::new(self.lab, kind, self.view, self.session, txn)
     }
 
+    fn lane(&self) -> Lane {
+        Lane::from(&self.lab.name)
+    }
+
     fn node(&self) -> String {
         format!("node-{}", &self.session.id.0[..1])
     }
 
     /// A move of the cursor, which carries the stretches that are in it.
-    fn move_to(&self, slot: u8, skipped: &[Skipped]) -> Move {
+    /// `job` is the incarnation in which slots are skipped.
+    fn move_to(&self, slot: u8, job: Revision, skipped: &[Skipped]) -> Move {
         let mut to = Move::from(crate::world::slot(slot));
         to.skips = self.view.cursor.value.iter().flat_map(|cursor| cursor.skips.iter().copied()).collect();
-        to.skips.extend_from_slice(skipped);
+        let epoch = Revision::NONE;
+        to.skips.extend(skipped.iter().map(|skipped| PendingSkip { skipped: *skipped, job, epoch }));
         to
     }
 
@@ -134,10 +140,18 @@ impl Asker<'_> {
     }
 
     pub(crate) fn claim(&self, job: &Job, slot: u8, skipped: Vec<Skipped>) -> Ask {
-        let (to, node) = (self.move_to(slot, &[]), self.node());
         let known = self.view.known();
-        let (run, active, txn) =
-            protocol::claim(job, known, self.session, &node, to.clone(), skipped, UnixMillis(0));
+        let (to, node) = (self.move_to(slot, known.created, &[]), self.node());
+        let (run, active, txn) = protocol::claim(
+            &self.lane(),
+            job,
+            known,
+            self.session,
+            &node,
+            to.clone(),
+            skipped,
+            UnixMillis(0),
+        );
         self.lab.name_run(&run, &active);
         Ask { to: Some(to), ..self.ask(Kind::Claim, txn).about(&run, active, Revision::NONE) }
     }
@@ -145,17 +159,26 @@ impl Asker<'_> {
     pub(crate) fn retry(&self, job: &Job, run: &RunId, seen: &SeenRun, waits: &ActiveRun) -> Ask {
         let (known, token) = (self.view.known(), seen.token);
         let node = self.node();
-        let (active, txn) =
-            protocol::retry(job, known, self.session, &node, (run, waits), token, UnixMillis(0));
+        let (active, txn) = protocol::retry(
+            &self.lane(),
+            job,
+            known,
+            self.session,
+            &node,
+            (run, waits),
+            token,
+            UnixMillis(0),
+        );
         self.ask(Kind::Retry, txn).about(run, active, token)
     }
 
     pub(crate) fn pass(&self, job: &Job, slot: u8, skipped: Vec<Skipped>) -> Ask {
-        let to = self.move_to(slot, &skipped);
+        let known = self.view.known();
+        let to = self.move_to(slot, known.created, &skipped);
         let mut status = self.status();
         status.add_skipped(&skipped);
         let counted = (!skipped.is_empty()).then_some(&status);
-        let txn = protocol::pass(job, self.view.known(), self.session, to.clone(), counted);
+        let txn = protocol::pass(&self.lane(), job, known, self.session, to.clone(), counted);
         let status = counted.map(|status| Rc::new(status.clone()));
         Ask { to: Some(to), skipped, status, ..self.ask(Kind::Pass, txn) }
     }
@@ -169,23 +192,24 @@ impl Asker<'_> {
         skipped: Vec<Skipped>,
         at: u8,
     ) -> Ask {
-        let to = self.move_to(at, &skipped);
+        let to = self.move_to(at, waits.job, &skipped);
         let mut status = self.status();
         status.add_skipped(&skipped);
         let known = self.view.known();
-        let txn = protocol::skip_waiting(job, known, self.session, run, seen.token, to.clone(), &status);
+        let (lane, waiting) = (self.lane(), (run, seen.token));
+        let txn = protocol::skip_waiting(&lane, job, known, self.session, waiting, to.clone(), &status);
         let ask = self.ask(Kind::SkipWaiting, txn).about(run, waits.clone(), seen.token);
         Ask { to: Some(to), skipped, status: Some(Rc::new(status)), ..ask }
     }
 
     pub(crate) fn collect(&self) -> Ask {
         let known = self.view.known();
-        self.ask(Kind::Collect, protocol::collect(&self.lab.name, known.cursor, known.lock))
+        self.ask(Kind::Collect, protocol::collect(&self.lane(), known.cursor, known.lock))
     }
 
     pub(crate) fn give_back(&self, run: &RunId, active: &ActiveRun, token: Revision) -> Ask {
         let because = "its command did not start";
-        let txn = protocol::give_back(&self.lab.name, (run, active), token, because);
+        let txn = protocol::give_back(&self.lane(), (run, active), token, because);
         let waiting = Some(Waiting { because: because.to_owned() });
         let waits = ActiveRun { waiting, ..active.clone() };
         self.ask(Kind::GiveBack, txn).about(run, waits, token)
@@ -193,7 +217,7 @@ impl Asker<'_> {
 
     pub(crate) fn lose(&self, run: &RunId, active: &ActiveRun, token: Revision) -> Ask {
         let message = "its worker ended".to_owned();
-        let (lost, txn) = protocol::lose(&self.lab.name, (run, active), token, self.session, message);
+        let (lost, txn) = protocol::lose(&self.lane(), (run, active), token, self.session, message);
         self.ask(Kind::Lose, txn).about(run, lost, token)
     }
 
@@ -201,12 +225,12 @@ impl Asker<'_> {
     pub(crate) fn kill_waiting(&self, run: &RunId, active: &ActiveRun, token: Revision) -> Ask {
         let message = "it was killed while it waited".to_owned();
         let run_seen = (run, active);
-        let (killed, txn) = protocol::kill_waiting(&self.lab.name, run_seen, token, self.session, message);
+        let (killed, txn) = protocol::kill_waiting(&self.lane(), run_seen, token, self.session, message);
         self.ask(Kind::KillWaiting, txn).about(run, killed, token)
     }
 
     pub(crate) fn readopt(&self, run: &RunId, active: &ActiveRun, token: Revision) -> Ask {
-        let (moved, txn) = protocol::readopt(&self.lab.name, (run, active), token, self.session);
+        let (moved, txn) = protocol::readopt(&self.lane(), (run, active), token, self.session);
         self.ask(Kind::Readopt, txn).about(run, moved, token)
     }
 
@@ -225,7 +249,7 @@ impl Asker<'_> {
         status.add_run(end.clone());
         let forgotten = self.lab.breaks(Sabotage::StatusForgotten);
         let seen = if forgotten { Revision::NONE } else { self.view.known().status };
-        let txn = protocol::finish(&self.lab.name, run, token, seen, &status);
+        let txn = protocol::finish(&self.lane(), run, token, seen, &status);
         let ask = self.ask(Kind::Finish, txn).about(run, active.clone(), token);
         Ask { status: Some(Rc::new(status)), end: Some(end), held, ..ask }
     }

@@ -7,7 +7,7 @@ use std::hash::Hasher;
 use std::rc::Rc;
 
 use model::run::{Outcome, Revision, RunId, SessionId, Skipped};
-use model::values::{ActiveRun, Cursor, JobStatus, LockValue};
+use model::values::{ActiveRun, Cursor, JobStatus, LockValue, PendingSkip};
 use store::memory::TreeState;
 
 use crate::asks::Kind;
@@ -126,6 +126,15 @@ impl<'a> Canon<'a> {
         }
     }
 
+    /// A set of slots, each with its incarnation.
+    fn pending(&mut self, pending: &[PendingSkip]) {
+        let of_skip =
+            |skip: &PendingSkip| slots(&skip.skipped).map(|slot| (skip.job, slot)).collect::<Vec<_>>();
+        let mut all: Vec<(Revision, u8)> = pending.iter().flat_map(of_skip).collect();
+        all.sort_unstable();
+        self.slots(&all);
+    }
+
     fn active(&mut self, active: &ActiveRun) {
         self.session(&active.session);
         self.number(number(active.slot));
@@ -139,7 +148,7 @@ impl<'a> Canon<'a> {
         self.number(number(cursor.slot));
         self.revision(cursor.job);
         self.number(cursor.timetable.suspended);
-        self.stretches(&cursor.skips);
+        self.pending(&cursor.skips);
     }
 
     fn status(&mut self, status: &JobStatus) {
@@ -319,7 +328,7 @@ impl<'a> Canon<'a> {
         }
         if let Some(to) = &ask.to {
             self.number(number(to.slot));
-            self.stretches(&to.skips);
+            self.pending(&to.skips);
             self.number(ask.suspended);
         }
         self.stretches(&ask.skipped);

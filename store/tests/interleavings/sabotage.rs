@@ -113,6 +113,6 @@ fn by_cursor(lab: &Lab, view: &View, txn: &mut Txn) {
     {
         let cursor = Cursor { slot: before, ..Cursor::clone(cursor) };
         let value = serde_json::to_vec(&cursor).expect("our values always make JSON");
-        txn.then.push(Op::Put(Key::Cursor(lab.name.clone()), value));
+        txn.then.push(Op::Put(Key::Cursor(lab.name.clone().into()), value));
     }
 }

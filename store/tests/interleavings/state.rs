@@ -3,10 +3,10 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use model::UnixMillis;
 use model::keys::Key;
 use model::run::{Revision, SessionId};
 use model::values::{LockValue, WorkerInfo};
+use model::{Lane, UnixMillis};
 use store::memory::TreeState;
 use store::{Compare, Op, Session, Txn, protocol};
 
@@ -91,7 +91,7 @@ impl State {
             put(Key::Lock(lab.name.clone()), LockValue::Reserved.to_bytes());
         }
         let known = protocol::Known { created, ..View::of(lab, &tree).known() };
-        let arm = protocol::pass(lab.job(false), known, &sessions[0], slot(0), None);
+        let arm = protocol::pass(&Lane::from(&lab.name), lab.job(false), known, &sessions[0], slot(0), None);
         tree.commit(NOW, &arm).expect("the tree takes it");
         let fresh = Rc::new(View::of(lab, &tree));
         let worker = |session: Session| Worker {

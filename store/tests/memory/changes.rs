@@ -12,7 +12,7 @@ use crate::world::{commit, empty, job, put, stored};
 fn made() -> TreeState {
     let mut tree = empty();
     commit(&mut tree, vec![put(job("b"), "2"), put(job("a"), "2"), put(Key::Kill(name("a")), "2")]);
-    commit(&mut tree, vec![put(Key::Status(name("a")), "3")]);
+    commit(&mut tree, vec![put(Key::Status(name("a").into()), "3")]);
     commit(&mut tree, vec![Op::Get(job("a"))]);
     commit(&mut tree, vec![put(job("a"), "4")]);
     commit(&mut tree, vec![Op::Delete(job("b")), Op::Delete(Key::Kill(name("a")))]);
@@ -76,7 +76,7 @@ fn a_listing_goes_on_with_the_changes_after_it() {
     let mut tree = made();
     let (listed, pairs) = tree.list_folders(&[Folder::Statuses, Folder::Jobs]);
     let keys: Vec<_> = pairs.iter().map(|pair| pair.key.clone()).collect();
-    assert_eq!(keys, [Key::Status(name("a")), job("a"), job("b")].map(|key| stored(&key)));
+    assert_eq!(keys, [Key::Status(name("a").into()), job("a"), job("b")].map(|key| stored(&key)));
     let last = commit(&mut tree, vec![Op::Delete(job("a"))]);
     assert_eq!(told(&tree, listed.0, &[Folder::Jobs]), [[(stored(&job("a")), -last.0)]]);
 }

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use model::Lane;
 use model::keys::{Folder, Key};
 use model::run::Outcome;
 use store::memory::{Fate, MemoryLog, MemoryTree, Refused};
@@ -22,10 +23,11 @@ async fn a_claim_whose_reply_is_lost_was_made() {
     let tree = MemoryTree::default();
     let (job, session) = (job("a"), register(&tree, "n/1").await);
     let known = put_job(&tree, &job).await;
-    let (run, _, txn) = protocol::claim(&job, known, &session, "n", slot(1), Vec::new(), slot(1).0);
+    let (run, _, txn) =
+        protocol::claim(&Lane::from(&job.name), &job, known, &session, "n", slot(1), Vec::new(), slot(1).0);
     claims_are(&tree, Fate::ReplyLost);
     assert!(matches!(tree.commit(txn.clone()).await, Err(TreeError::Unavailable(_))));
-    assert!(exists(&tree, Key::Run(job.name.clone(), run)).await);
+    assert!(exists(&tree, Key::Run(job.name.clone().into(), run)).await);
     claims_are(&tree, Fate::Done);
     assert!(!commit(&tree, txn).await.succeeded, "so the same claim is refused");
 }
@@ -35,12 +37,13 @@ async fn a_late_claim_is_made_after_its_caller_gave_up() {
     let tree = MemoryTree::default();
     let (job, session) = (job("a"), register(&tree, "n/1").await);
     let known = put_job(&tree, &job).await;
-    let (run, _, txn) = protocol::claim(&job, known, &session, "n", slot(1), Vec::new(), slot(1).0);
+    let (run, _, txn) =
+        protocol::claim(&Lane::from(&job.name), &job, known, &session, "n", slot(1), Vec::new(), slot(1).0);
     claims_are(&tree, Fate::Late);
     for _ in 0..2 {
         assert!(matches!(tree.commit(txn.clone()).await, Err(TreeError::Unavailable(_))));
     }
-    let key = Key::Run(job.name.clone(), run);
+    let key = Key::Run(job.name.clone().into(), run);
     assert!(!exists(&tree, key.clone()).await, "not yet");
     tree.set_away(true);
     let late = tree.commit_late();
@@ -58,11 +61,12 @@ async fn a_late_claim_of_an_ended_session_is_refused() {
     let (job, session) = (job("a"), register(&tree, "n/1").await);
     let known = put_job(&tree, &job).await;
     claims_are(&tree, Fate::Late);
-    let (_, _, txn) = protocol::claim(&job, known, &session, "n", slot(1), Vec::new(), slot(1).0);
+    let (_, _, txn) =
+        protocol::claim(&Lane::from(&job.name), &job, known, &session, "n", slot(1), Vec::new(), slot(1).0);
     assert!(tree.commit(txn).await.is_err());
     let lease = Op::PutLeased(Key::Lock(job.name.clone()), Vec::new(), session.lease);
     let unconditional = Txn {
-        then: vec![Op::Put(Key::Run(job.name.clone(), run_id(&job)), vec![]), lease],
+        then: vec![Op::Put(Key::Run(job.name.clone().into(), run_id(&job)), vec![]), lease],
         ..Txn::default()
     };
     assert!(tree.commit(unconditional).await.is_err());

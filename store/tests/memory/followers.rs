@@ -112,7 +112,7 @@ async fn a_follower_that_takes_nothing_lists_again_in_the_end() {
 #[tokio::test]
 async fn a_follower_hears_that_it_is_current_while_nothing_happens() {
     let tree = MemoryTree::default();
-    let revision = put(&tree, Key::Status(name("a")), b"").await;
+    let revision = put(&tree, Key::Status(name("a").into()), b"").await;
     let mut from = tree.follow(&[Folder::Jobs]);
     Mirror::list(&mut from).await;
     assert_eq!(next(&mut from).await, Follow::Current(revision));

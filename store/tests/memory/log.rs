@@ -5,7 +5,7 @@ use std::time::Duration;
 use model::job::History;
 use model::keys::KeyPrefix;
 use model::record::SkipRecord;
-use model::run::{Outcome, SkipReason, Skipped};
+use model::run::{Outcome, Revision, RunId, SkipReason, Skipped};
 use store::embedded::Embedded;
 use store::memory::LogState;
 use store::{LogEntry, RunLog, RunQuery};
@@ -72,7 +72,8 @@ fn all_skipped_slots_are_seen_by_job_and_slot() {
     let skip = |job: &str, second| {
         let skipped =
             Skipped { from: slot(second), to: slot(second), count: Some(1), reason: SkipReason::Missed };
-        SkipRecord { job: name(job), node: "n".to_owned(), decided: slot(second).0, skipped }
+        let first_run = RunId::of_slot(name(job), Revision(1), slot(second));
+        SkipRecord { first_run, job: name(job), node: "n".to_owned(), decided: slot(second).0, skipped }
     };
     let [a1, a2, b1] = [skip("a", 1), skip("a", 2), skip("b", 1)];
     log.append([&b1, &a2, &a1, &a2].map(|skip| LogEntry::Skipped(skip.clone())).to_vec());
@@ -100,8 +101,14 @@ async fn any_entries_leave_what_the_embedded_log_keeps() {
                 let to = i64::try_from(below(3)).expect("small");
                 let skipped =
                     Skipped { from: slot(second), to: slot(second + to), count: Some(round), reason };
-                let record =
-                    SkipRecord { job: name(job), node: "n".to_owned(), decided: slot(90).0, skipped };
+                let incarnation = Revision(i64::try_from(below(2)).expect("small"));
+                let record = SkipRecord {
+                    first_run: RunId::of_slot(name(job), incarnation, slot(second)),
+                    job: name(job),
+                    node: "n".to_owned(),
+                    decided: slot(90).0,
+                    skipped,
+                };
                 entries.push(LogEntry::Skipped(record));
             } else {
                 let mut record = record(job, second, Outcome::ALL[below(5)]);

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use model::UnixMillis;
 use model::keys::Key;
 use model::run::SessionId;
+use model::{Lane, UnixMillis};
 use store::memory::{MemoryTree, Refused};
 use store::{Op, Renewed, Tree, TreeError, Txn, protocol};
 
@@ -45,7 +45,7 @@ async fn a_caller_is_told_that_there_is_no_space() {
     tree.with_state(|tree, _| tree.set_no_space(true));
     let put = Txn { then: vec![put(Key::Job(job.name.clone()), "2")], ..Txn::default() };
     assert!(matches!(tree.commit(put.clone()).await, Err(TreeError::NoSpace(_))));
-    let release = protocol::release(&job.name, &claimed.run, claimed.token);
+    let release = protocol::release(&Lane::from(&job.name), &claimed.run, claimed.token);
     assert!(world::commit(&tree, release).await.succeeded, "a run can be given back");
     tree.with_state(|tree, _| tree.set_no_space(false));
     assert!(world::commit(&tree, put).await.succeeded);

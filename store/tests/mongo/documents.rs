@@ -239,8 +239,15 @@ async fn a_server_that_removes_nothing_is_not_asked_again_and_again() {
             let run = |second| LogEntry::Run { record: record("a", second, Outcome::Succeeded), keep };
             let skip = |second| {
                 let (job, slot) = (name("a"), slot(second));
+                let first_run = RunId::of_slot(&job, Revision(1), slot);
                 let skipped = Skipped { from: slot, to: slot, count: Some(1), reason: SkipReason::Missed };
-                LogEntry::Skipped(SkipRecord { job, node: "n".to_owned(), decided: slot.0, skipped })
+                LogEntry::Skipped(SkipRecord {
+                    first_run,
+                    job,
+                    node: "n".to_owned(),
+                    decided: slot.0,
+                    skipped,
+                })
             };
             seconds.flat_map(|second| [run(second), skip(second)]).collect::<Vec<_>>()
         };
@@ -265,7 +272,8 @@ async fn retention_by_age_is_the_servers() {
     run.output.head = vec![0xff];
     append_one(&log, run).await.unwrap();
     let skipped = Skipped { from: slot(1), to: slot(1), count: Some(1), reason: SkipReason::Missed };
-    let skip = SkipRecord { job: name("a"), node: "n".to_owned(), decided: slot(2).0, skipped };
+    let first_run = RunId::of_slot(name("a"), Revision(1), slot(1));
+    let skip = SkipRecord { first_run, job: name("a"), node: "n".to_owned(), decided: slot(2).0, skipped };
     log.append(vec![LogEntry::Skipped(skip)]).await.unwrap();
     for (collection, after) in [("log", 24), ("output", 25), ("slots", 24)] {
         let found = documents(&place, collection).await;

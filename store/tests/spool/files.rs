@@ -5,13 +5,15 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use model::run::Outcome;
+use model::record::SkipRecord;
+use model::run::{Outcome, Revision, RunId, SkipReason, Skipped};
 use rusqlite::Connection;
 use store::spool::{OpenError, Spool};
-use store::{LogError, RunLog};
+use store::{LogEntry, LogError, RunLog};
 
 use crate::child;
 use crate::conformance::log::{append_one, record};
+use crate::conformance::world::{name, slot};
 use crate::world::{self, LARGE, Noting, emptied};
 
 fn refused(folder: &Path) -> OpenError {
@@ -40,6 +42,30 @@ async fn what_is_left_is_shipped_by_whoever_opens_it_next() {
     let spool = Spool::open(&path, LARGE, log.clone()).unwrap();
     emptied(&spool).await;
     assert_eq!(log.taken.lock().unwrap().len(), 30);
+}
+
+#[tokio::test]
+async fn a_skip_of_an_earlier_version_is_shipped_as_that_of_an_unknown_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, log) = (folder.path().join("spool"), Noting::new(folder.path()));
+    log.go_away();
+    let spool = Spool::open(&path, LARGE, log.clone()).unwrap();
+    let skipped = Skipped { from: slot(1), to: slot(9), count: Some(9), reason: SkipReason::Missed };
+    let first_run = RunId::of_slot(name("a"), Revision(1), slot(1));
+    let skip = SkipRecord { first_run, job: name("a"), node: "n".to_owned(), decided: slot(10).0, skipped };
+    spool.append(vec![LogEntry::Skipped(skip.clone())]).await.unwrap();
+    spool.close(Duration::from_millis(50)).await;
+    let file = Connection::open(path.join("spool.db")).unwrap();
+    let known = "instr(entry, 'firstRun')";
+    let former = format!("UPDATE entries SET entry = json_remove(entry, '$.Skipped.firstRun') WHERE {known}");
+    assert_eq!(file.execute(&former, ()).unwrap(), 1);
+    file.close().unwrap();
+
+    log.come_back();
+    let spool = Spool::open(&path, LARGE, log.clone()).unwrap();
+    emptied(&spool).await;
+    let unknown = SkipRecord { first_run: RunId::unknown(), ..skip };
+    assert_eq!(*log.taken.lock().unwrap(), [LogEntry::Skipped(unknown)]);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use model::job::History;
 use model::record::{Output, RunRecord, SkipRecord};
-use model::run::{Outcome, SkipReason, Skipped};
+use model::run::{Outcome, Revision, RunId, SkipReason, Skipped};
 use store::spool::Spool;
 use store::{LogEntry, LogError, RunLog};
 
@@ -15,6 +15,7 @@ fn entry(second: i64) -> LogEntry {
         let skipped =
             Skipped { from: slot(second), to: slot(second), count: None, reason: SkipReason::Overlap };
         return LogEntry::Skipped(SkipRecord {
+            first_run: RunId::of_slot(name("a"), Revision(1), slot(second)),
             job: name("a"),
             node: "n".to_owned(),
             decided: slot(second).0,

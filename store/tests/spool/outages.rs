@@ -8,7 +8,7 @@ use std::time::Duration;
 use e2e::{Mongo, MongoOptions};
 use futures::future::join_all;
 use model::job::History;
-use model::run::{Outcome, SkipReason, Skipped};
+use model::run::{Outcome, Revision, RunId, SkipReason, Skipped};
 use store::spool::Spool;
 use store::{LogEntry, RunLog, RunQuery};
 
@@ -41,8 +41,14 @@ async fn nothing_is_lost_or_doubled_while_the_server_is_away() {
         append.unwrap().unwrap();
     }
     let skipped = Skipped { from: slot(1), to: slot(9), count: Some(9), reason: SkipReason::Missed };
-    let skip =
-        model::record::SkipRecord { job: name("a"), node: "n".to_owned(), decided: slot(9).0, skipped };
+    let first_run = RunId::of_slot(name("a"), Revision(1), slot(1));
+    let skip = model::record::SkipRecord {
+        first_run,
+        job: name("a"),
+        node: "n".to_owned(),
+        decided: slot(9).0,
+        skipped,
+    };
     spool.append(vec![LogEntry::Skipped(skip.clone())]).await.unwrap();
     eventually("trouble", async || spool.status().trouble.is_some()).await;
     let trouble = spool.status().trouble.unwrap();

@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use model::{JobName, UnixMillis};
+use model::{Lane, UnixMillis};
 
 use crate::executor::Boottime;
 
@@ -24,8 +24,8 @@ const FULL_FOR: Duration = Duration::from_secs(10);
 pub(super) struct Capacity {
     most: Option<NonZeroUsize>,
     /// The jobs that wait, by since when.
-    line: BTreeSet<(UnixMillis, JobName)>,
-    places: HashMap<JobName, UnixMillis>,
+    line: BTreeSet<(UnixMillis, Lane)>,
+    places: HashMap<Lane, UnixMillis>,
     /// Since when somebody waits.
     waited_for: Option<Boottime>,
     /// Since when the others are told that there is no place.
@@ -48,31 +48,31 @@ impl Capacity {
     }
 
     /// Puts a job into the line that waits since this instant.
-    pub(super) fn wait(&mut self, name: &JobName, since: UnixMillis, now: Boottime) {
-        if let Some(before) = self.places.insert(name.clone(), since) {
-            self.line.remove(&(before, name.clone()));
+    pub(super) fn wait(&mut self, lane: &Lane, since: UnixMillis, now: Boottime) {
+        if let Some(before) = self.places.insert(lane.clone(), since) {
+            self.line.remove(&(before, lane.clone()));
         }
-        self.line.insert((since, name.clone()));
+        self.line.insert((since, lane.clone()));
         self.waited_for.get_or_insert(now);
     }
 
     /// The job wants nothing any more.
-    pub(super) fn leave(&mut self, name: &JobName) {
-        if let Some(since) = self.places.remove(name) {
-            self.line.remove(&(since, name.clone()));
+    pub(super) fn leave(&mut self, lane: &Lane) {
+        if let Some(since) = self.places.remove(lane) {
+            self.line.remove(&(since, lane.clone()));
             self.note_end();
         }
     }
 
     /// The job whose turn it is, if there is a place for it. It is out of the line then.
-    pub(super) fn call(&mut self, taken: usize) -> Option<JobName> {
+    pub(super) fn call(&mut self, taken: usize) -> Option<Lane> {
         if self.is_full(taken) {
             return None;
         }
-        let (_, name) = self.line.pop_first()?;
-        self.places.remove(&name);
+        let (_, lane) = self.line.pop_first()?;
+        self.places.remove(&lane);
         self.note_end();
-        Some(name)
+        Some(lane)
     }
 
     fn note_end(&mut self) {
@@ -97,10 +97,12 @@ impl Capacity {
 
 #[cfg(test)]
 mod tests {
+    use model::JobName;
+
     use super::*;
 
-    fn name(text: &str) -> JobName {
-        JobName::new(text).unwrap()
+    fn name(text: &str) -> Lane {
+        JobName::new(text).unwrap().into()
     }
 
     fn at(seconds: u64) -> Boottime {

@@ -6,11 +6,12 @@
 
 use std::sync::Arc;
 
+use model::Lane;
 use model::job::History;
 use model::keys::Key;
 use model::record::{RunRecord, SkipRecord};
-use model::run::{Revision, Skipped};
-use model::values::{ActiveRun, JobStatus, RecentRun};
+use model::run::Revision;
+use model::values::{ActiveRun, JobStatus, PendingSkip, RecentRun};
 use store::{LogEntry, LogError, TreeError, TxnReply, protocol};
 
 use super::runs::Stage;
@@ -26,10 +27,11 @@ pub(super) struct EndId(u64);
 /// A run that has ended and that is still in the tree.
 #[derive(Clone, Debug)]
 pub(super) struct End {
+    lane: Lane,
     pub(super) record: Arc<RunRecord>,
     pub(super) keep: History,
     /// The stretches that its claim passed over.
-    pub(super) skipped: Vec<Skipped>,
+    pub(super) skips: Vec<PendingSkip>,
     pub(super) token: Revision,
     /// The run, where this process holds it.
     pub(super) key: Option<RunKey>,
@@ -45,17 +47,19 @@ pub(super) struct End {
 
 impl End {
     pub(super) fn new(
+        lane: Lane,
         record: RunRecord,
         keep: History,
-        skipped: Vec<Skipped>,
+        skips: Vec<PendingSkip>,
         token: Revision,
         key: Option<RunKey>,
     ) -> Self {
         let record = Arc::new(record);
         Self {
+            lane,
             record,
             keep,
-            skipped,
+            skips,
             token,
             key,
             recorded: false,
@@ -67,11 +71,12 @@ impl End {
 
     fn skips(&self) -> impl Iterator<Item = SkipRecord> {
         let RunRecord { job, node, claimed, .. } = &*self.record;
-        self.skipped.iter().map(|skipped| SkipRecord {
+        self.skips.iter().map(|skip| SkipRecord {
+            first_run: skip.first_run(&self.lane),
             job: job.clone(),
             node: node.clone(),
             decided: *claimed,
-            skipped: *skipped,
+            skipped: skip.skipped,
         })
     }
 
@@ -88,7 +93,7 @@ impl End {
     /// The status with this run in it.
     fn counted(&self, before: Option<&JobStatus>) -> Box<JobStatus> {
         let mut status = before.cloned().unwrap_or_default();
-        status.add_skipped(&self.skipped);
+        status.add_skipped(self.skips.iter().map(|skip| &skip.skipped));
         status.add_run(self.recent());
         Box::new(status)
     }
@@ -109,14 +114,15 @@ impl Core {
     pub(super) fn end_held(&mut self, key: RunKey, record: RunRecord) {
         let Some(run) = self.runs.get_mut(key) else { return };
         run.stage = Stage::Ending;
-        let (keep, skipped, token) = (run.job.history, run.active.skipped.clone(), run.token);
-        self.record_end(End::new(record, keep, skipped, token, Some(key)));
+        let (keep, skips, token) = (run.job.history, run.active.skips().collect(), run.token);
+        let end = End::new(run.lane.clone(), record, keep, skips, token, Some(key));
+        self.record_end(end);
     }
 
     /// Begins to record an end. Of a run that this process does not hold, nothing else is decided about the job meanwhile.
     pub(super) fn record_end(&mut self, end: End) {
         if end.key.is_none() {
-            self.view.entry(&end.record.job).deciding = true;
+            self.view.lane(&end.lane).deciding = true;
         }
         self.last_end += 1;
         let id = EndId(self.last_end);
@@ -133,11 +139,11 @@ impl Core {
             self.act(Act::Append(ask, entries));
             return;
         }
-        let name = end.record.job.clone();
-        let entry = self.view.entry(&name);
-        let status = end.counted(entry.status.value.as_deref());
-        let seen = entry.known().status;
-        let txn = protocol::finish(&name, &end.record.run, end.token, seen, &status);
+        let lane = end.lane.clone();
+        let status_known = &self.view.lane(&lane).status;
+        let status = end.counted(status_known.value.as_deref());
+        let seen = status_known.compared();
+        let txn = protocol::finish(&lane, &end.record.run, end.token, seen, &status);
         if let Some(end) = self.ends.get_mut(&id) {
             end.status = Some(status);
         }
@@ -172,11 +178,11 @@ impl Core {
                 end.unsure = true;
                 let release = matches!(why, TreeError::NoSpace(_));
                 end.released |= release;
-                let (name, run, token) = (end.record.job.clone(), end.record.run.clone(), end.token);
+                let (lane, run, token) = (end.lane.clone(), end.record.run.clone(), end.token);
                 self.trouble_with(&why);
                 if release {
                     // A full etcd refuses puts, but not deletions.
-                    self.commit(Ask::Release(id), protocol::release(&name, &run, token));
+                    self.commit(Ask::Release(id), protocol::release(&lane, &run, token));
                 } else {
                     self.after(RETRY_AFTER, Timer::End(id));
                 }
@@ -198,16 +204,16 @@ impl Core {
     /// The run or the status is not as it was thought to be.
     fn finish_refused(&mut self, id: EndId, reply: &TxnReply) {
         let Some(end) = self.ends.get(&id) else { return };
-        let (name, run) = (end.record.job.clone(), end.record.run.clone());
+        let (lane, run) = (end.lane.clone(), end.record.run.clone());
         let key = |key| self.view.prefix().encode(&key);
-        let run_key = key(Key::Run(name.clone(), run.clone()));
-        let status_key = key(Key::Status(name.clone()));
+        let run_key = key(Key::Run(lane.clone(), run.clone()));
+        let status_key = key(Key::Status(lane.clone()));
         let at = |key: &str| reply.found.iter().find(|pair| pair.key == *key);
         let present = at(&run_key).map(|pair| (pair.modified, protocol::read::<ActiveRun>(pair).ok()));
         let status = at(&status_key).map_or(Revision::NONE, |pair| pair.modified);
-        self.take_found(&name, &run, reply);
+        self.take_found(&lane, &run, reply);
         if status == Revision::NONE {
-            self.view.set_status(&name, reply.revision, None);
+            self.view.set_status(&lane, reply.revision, None);
         }
         let Some(end) = self.ends.get_mut(&id) else { return };
         let mine = |active: &ActiveRun| self.sessions.is_mine(&active.session) && active.is_held();
@@ -221,7 +227,7 @@ impl Core {
             }
             Some(_) => self.ended(id, Counted::Elsewhere, None, reply.revision),
             None => {
-                let status = self.view.get(&name).and_then(|entry| entry.status.value.as_deref());
+                let status = self.view.get(&lane).and_then(|entry| entry.lane.status.value.as_deref());
                 let ours = end.unsure && status.is_some_and(|status| status.recent.contains(&end.recent()));
                 let counted = match (ours, end.released) {
                     (true, _) => Counted::Yes,
@@ -236,32 +242,31 @@ impl Core {
     /// The run is not in the tree any more, or is another worker's to end.
     fn ended(&mut self, id: EndId, counted: Counted, status: Option<Box<JobStatus>>, revision: Revision) {
         let Some(end) = self.ends.remove(&id) else { return };
-        let (name, run) = (end.record.job.clone(), end.record.run.clone());
-        self.orphans.forget(&name, &run, end.token);
+        let (lane, run) = (end.lane.clone(), end.record.run.clone());
+        self.orphans.forget(&lane, &run, end.token);
         if counted != Counted::Elsewhere {
-            self.view.delete_run(&name, &run, revision);
+            self.view.delete_run(&lane, &run, revision);
         }
-        let entry = self.view.entry(&name);
         if let Some(status) = status {
-            entry.status.set(revision, Some(status));
+            self.view.set_status(&lane, revision, Some(status));
         }
         if counted != Counted::Elsewhere {
-            entry.lock.freed(end.token, revision);
+            self.view.job(&lane.job).lock.freed(end.token, revision);
         }
         match end.key {
             Some(key) => drop(self.runs.remove(key)),
-            None => entry.deciding = false,
+            None => self.view.lane(&lane).deciding = false,
         }
         match counted {
             Counted::Yes => {}
             Counted::NoSpace => {
                 let text =
                     "the job tree is full, so this end is in the log alone and not in the job's status";
-                self.note(Level::Warn, Some(&name), format!("run {run}: {text}"));
+                self.note(Level::Warn, Some(&lane.job), format!("run {run}: {text}"));
             }
             Counted::Elsewhere => {
                 let text = "another worker had decided the end of this run; its record is kept";
-                self.note(Level::Warn, Some(&name), format!("run {run}: {text}"));
+                self.note(Level::Warn, Some(&lane.job), format!("run {run}: {text}"));
             }
         }
         if end.key.is_some() || counted != Counted::Elsewhere {
@@ -270,7 +275,7 @@ impl Core {
             }
             self.act(Act::Tell(Report::Ended(end.record)));
         }
-        self.look_again(&name);
-        self.check_strays(&name);
+        self.look_at_job_again(&lane.job);
+        self.check_strays(&lane);
     }
 }

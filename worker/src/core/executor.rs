@@ -48,7 +48,7 @@ impl Core {
     pub(super) fn order_start(&mut self, key: RunKey) {
         let Some(run) = self.runs.get_mut(key) else { return };
         run.stage = Stage::Ordered;
-        let status = self.view.get(&run.job.name).and_then(|entry| entry.status.value.as_deref());
+        let status = self.view.get(&run.lane).and_then(|entry| entry.lane.status.value.as_deref());
         let start = Start {
             key,
             at: run.active.slot.0,
@@ -132,8 +132,8 @@ impl Core {
 
     /// No process of a session is left on this node.
     pub(super) fn swept(&mut self, session: &SessionId) {
-        for name in self.orphans.swept(session) {
-            self.look_again(&name);
+        for lane in self.orphans.swept(session) {
+            self.look_again(&lane);
         }
         let ExecutorState::Sweeping { left, why } = &mut self.executor else { return };
         left.remove(session);

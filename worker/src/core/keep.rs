@@ -134,21 +134,21 @@ impl Core {
         if run.active.session == session.id {
             return;
         }
-        let (name, id) = (&run.job.name, &run.run);
-        let (active, txn) = protocol::readopt(name, (id, &run.active), run.token, session);
+        let (lane, id) = (&run.lane, &run.run);
+        let (active, txn) = protocol::readopt(lane, (id, &run.active), run.token, session);
         self.commit(Ask::Readopt { key, active }, txn);
     }
 
     pub(super) fn readopted(&mut self, key: RunKey, moved: ActiveRun, reply: Result<TxnReply, TreeError>) {
         let Some(run) = self.runs.get_mut(key) else { return };
-        let (name, id, created) = (run.job.name.clone(), run.run.clone(), run.created);
+        let (lane, id, created) = (run.lane.clone(), run.run.clone(), run.created);
         match reply {
             Ok(reply) if reply.succeeded => {
                 (run.token, run.active) = (reply.revision, moved.clone());
-                self.view.put_run(&name, &id, created, reply.revision, moved);
+                self.view.put_run(&lane, &id, created, reply.revision, moved);
             }
             Ok(reply) => {
-                self.take_found(&name, &id, &reply);
+                self.take_found(&lane, &id, &reply);
                 let Some(run) = self.runs.get_mut(key) else { return };
                 let found = reply.found.first();
                 let found =
@@ -162,7 +162,7 @@ impl Core {
                     _ => {
                         let text = "a run of the former session was declared lost meanwhile; it goes on, and its \
                                     record will say how it ended";
-                        self.note(Level::Warn, Some(&name), format!("run {id}: {text}"));
+                        self.note(Level::Warn, Some(&lane.job), format!("run {id}: {text}"));
                     }
                 }
             }

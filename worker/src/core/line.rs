@@ -7,62 +7,62 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use model::{JobName, UnixMillis};
+use model::{Lane, UnixMillis};
 
 use super::Now;
 use crate::executor::Boottime;
 
-/// The jobs by when they are looked at next.
+/// The lanes by when they are looked at next.
 #[derive(Debug, Default)]
 pub(super) struct Line {
-    by_time: BTreeSet<(UnixMillis, JobName)>,
+    by_time: BTreeSet<(UnixMillis, Lane)>,
     /// Those to be looked at as soon as possible: their instant is [`UnixMillis::EPOCH`].
-    changed: BTreeSet<JobName>,
+    changed: BTreeSet<Lane>,
     /// Whose turn it is.
     changed_next: bool,
     /// Those to be looked at again after a time.
-    again: BTreeSet<(Boottime, JobName)>,
-    again_at: HashMap<JobName, Boottime>,
+    again: BTreeSet<(Boottime, Lane)>,
+    again_at: HashMap<Lane, Boottime>,
 }
 
 impl Line {
     /// Moves a job from one instant to another; `None` means never.
-    pub(super) fn set(&mut self, name: &JobName, from: Option<UnixMillis>, to: Option<UnixMillis>) {
+    pub(super) fn set(&mut self, lane: &Lane, from: Option<UnixMillis>, to: Option<UnixMillis>) {
         if from == to {
             return;
         }
         match from {
-            Some(UnixMillis::EPOCH) => drop(self.changed.remove(name)),
-            Some(from) => drop(self.by_time.remove(&(from, name.clone()))),
+            Some(UnixMillis::EPOCH) => drop(self.changed.remove(lane)),
+            Some(from) => drop(self.by_time.remove(&(from, lane.clone()))),
             None => {}
         }
         match to {
-            Some(UnixMillis::EPOCH) => drop(self.changed.insert(name.clone())),
-            Some(to) => drop(self.by_time.insert((to, name.clone()))),
+            Some(UnixMillis::EPOCH) => drop(self.changed.insert(lane.clone())),
+            Some(to) => drop(self.by_time.insert((to, lane.clone()))),
             None => {}
         }
     }
 
     /// A job is to be looked at again at this instant of the boot clock, or before.
-    pub(super) fn again(&mut self, name: &JobName, at: Boottime) {
-        match self.again_at.get(name) {
+    pub(super) fn again(&mut self, lane: &Lane, at: Boottime) {
+        match self.again_at.get(lane) {
             Some(before) if *before <= at => return,
-            Some(before) => drop(self.again.remove(&(*before, name.clone()))),
+            Some(before) => drop(self.again.remove(&(*before, lane.clone()))),
             None => {}
         }
-        self.again.insert((at, name.clone()));
-        self.again_at.insert(name.clone(), at);
+        self.again.insert((at, lane.clone()));
+        self.again_at.insert(lane.clone(), at);
     }
 
     /// The next job whose time to be tried again has come.
-    pub(super) fn pop_again(&mut self, now: Boottime) -> Option<JobName> {
+    pub(super) fn pop_again(&mut self, now: Boottime) -> Option<Lane> {
         let (at, _) = self.again.first()?;
         if *at > now {
             return None;
         }
-        let (_, name) = self.again.pop_first()?;
-        self.again_at.remove(&name);
-        Some(name)
+        let (_, lane) = self.again.pop_first()?;
+        self.again_at.remove(&lane);
+        Some(lane)
     }
 
     /// How long there is nothing to do; `None` means until something changes.
@@ -81,15 +81,15 @@ impl Line {
     }
 
     /// Takes out a job that is due at `now`.
-    pub(super) fn pop(&mut self, now: UnixMillis) -> Option<JobName> {
+    pub(super) fn pop(&mut self, now: UnixMillis) -> Option<Lane> {
         self.changed_next = !self.changed_next;
         if self.changed_next
-            && let Some(name) = self.changed.pop_first()
+            && let Some(lane) = self.changed.pop_first()
         {
-            return Some(name);
+            return Some(lane);
         }
         match self.by_time.first() {
-            Some((at, _)) if *at <= now => self.by_time.pop_first().map(|(_, name)| name),
+            Some((at, _)) if *at <= now => self.by_time.pop_first().map(|(_, lane)| lane),
             _ => self.changed.pop_first(),
         }
     }
@@ -97,10 +97,12 @@ impl Line {
 
 #[cfg(test)]
 mod tests {
+    use model::JobName;
+
     use super::*;
 
-    fn name(text: &str) -> JobName {
-        JobName::new(text).unwrap()
+    fn name(text: &str) -> Lane {
+        JobName::new(text).unwrap().into()
     }
 
     fn at(wall: i64, boot: u64) -> Now {

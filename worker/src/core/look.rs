@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use model::decide::{self, Decision};
 use model::next::stands_still;
-use model::run::{Revision, RunId, SkipReason, Skipped, Slot};
-use model::values::{ActiveRun, MOST_PENDING};
-use model::{Job, JobName, UnixMillis};
+use model::run::{Revision, RunId, Skipped, Slot};
+use model::values::{ActiveRun, MOST_PENDING, PendingSkip};
+use model::{Job, JobName, Lane, UnixMillis};
 use store::protocol::{self, Known};
 
 use super::transactions::Ask;
@@ -29,7 +29,7 @@ enum Step {
     /// End a run that waits.
     EndWaiting { run: RunId, token: Revision, active: Box<ActiveRun>, why: &'static str },
     /// Skip the slot of a run that waits.
-    SkipWaiting { run: RunId, token: Revision, skipped: Vec<Skipped> },
+    SkipWaiting { run: RunId, token: Revision, skipped: Vec<PendingSkip> },
     /// Claim a slot.
     Claim { slot: Slot, skipped: Vec<Skipped> },
     /// Move the cursor.
@@ -48,7 +48,8 @@ impl Step {
     /// How many skipped stretches it adds to the cursor.
     fn skips(&self) -> usize {
         match self {
-            Self::Pass { skipped, .. } | Self::SkipWaiting { skipped, .. } => skipped.len(),
+            Self::Pass { skipped, .. } => skipped.len(),
+            Self::SkipWaiting { skipped, .. } => skipped.len(),
             _ => 0,
         }
     }
@@ -56,20 +57,27 @@ impl Step {
 
 impl Core {
     /// Looks at a job as soon as there is room for its transaction.
-    pub(super) fn look_again(&mut self, name: &JobName) {
-        self.look_at(name, Some(UnixMillis::EPOCH));
+    pub(super) fn look_again(&mut self, lane: &Lane) {
+        self.look_at(lane, Some(UnixMillis::EPOCH));
     }
 
-    fn look_at(&mut self, name: &JobName, at: Option<UnixMillis>) {
-        let entry = self.view.entry(name);
-        self.line.set(name, entry.due, at);
-        entry.due = at;
+    /// As [`Self::look_again`], for all lanes of a job.
+    pub(super) fn look_at_job_again(&mut self, name: &JobName) {
+        for lane in self.view.lanes_of(name) {
+            self.look_again(&lane);
+        }
+    }
+
+    fn look_at(&mut self, lane: &Lane, at: Option<UnixMillis>) {
+        let of_lane = self.view.lane(lane);
+        self.line.set(lane, of_lane.due, at);
+        of_lane.due = at;
     }
 
     pub(super) fn look_at_all_again(&mut self) {
-        let names: Vec<JobName> = self.view.names().cloned().collect();
-        for name in names {
-            self.look_again(&name);
+        let lanes: Vec<Lane> = self.view.lanes().collect();
+        for lane in lanes {
+            self.look_again(&lane);
         }
     }
 
@@ -78,110 +86,112 @@ impl Core {
             if !self.may_look() {
                 return;
             }
-            if let Some(name) = self.line.pop_again(self.now.boot) {
-                self.look(&name);
+            if let Some(lane) = self.line.pop_again(self.now.boot) {
+                self.look(&lane);
                 continue;
             }
-            let Some(name) = self.line.pop(self.now.wall) else { return };
-            self.view.entry(&name).due = None;
-            self.look(&name);
+            let Some(lane) = self.line.pop(self.now.wall) else { return };
+            self.view.lane(&lane).due = None;
+            self.look(&lane);
         }
     }
 
     /// Gives free places to the jobs that wait for one, the longest wait first.
     pub(super) fn offer_places(&mut self) {
         while self.may_look()
-            && let Some(name) = self.capacity.call(self.runs.len())
+            && let Some(lane) = self.capacity.call(self.runs.len())
         {
-            self.look_with(&name, true);
+            self.look_with(&lane, true);
         }
     }
 
-    fn look(&mut self, name: &JobName) {
-        self.look_with(name, false);
+    fn look(&mut self, lane: &Lane) {
+        self.look_with(lane, false);
     }
 
     /// Does what is to be done about a job now, and sets when to look next. While a transaction about it is under way
     /// there is nothing to do: its reply looks again. A job that is `called` has a place for a run.
-    fn look_with(&mut self, name: &JobName, called: bool) {
-        let Some(entry) = self.view.get(name) else { return };
-        if entry.deciding {
+    fn look_with(&mut self, lane: &Lane, called: bool) {
+        let Some(entry) = self.view.get(lane) else { return };
+        if entry.lane.deciding {
             return;
         }
-        if self.recover(name) {
+        if self.recover(lane) {
             return;
         }
-        let rank = self.view.peers.rank(name);
-        if rank == 0 || self.skips.has(name) {
-            self.note_skips(name);
+        let rank = self.view.peers.rank(&lane.job);
+        if rank == 0 || self.skips.has(lane) {
+            self.note_skips(lane);
         }
-        let Some(entry) = self.view.get(name) else { return };
+        let Some(entry) = self.view.get(lane) else { return };
         let at = standing_at(entry);
         if rank > 0
             && !called
-            && let Some(left) = self.standing.still(name, at, patience(rank), self.now.boot)
+            && let Some(left) = self.standing.still(lane, at, patience(rank), self.now.boot)
         {
             // Another worker's backlog is not counted at each look.
-            return self.look_after(name, left);
+            return self.look_after(lane, left);
         }
         let step = step(self.now.wall, entry);
         let (known, since) = (entry.known(), waits_since(self.now.wall, entry, &step));
         let waits_for_log = step.skips() > 0 && entry.pending().len() + step.skips() > MOST_PENDING;
         let job = entry.job().cloned();
         if !step.needs_place() {
-            self.capacity.leave(name);
+            self.capacity.leave(lane);
         }
         if !matches!(step, Step::Ahead(_)) {
-            self.ahead.remove(name);
+            self.ahead.remove(lane);
         }
         if rank == 0 {
-            self.standing.forget(name);
-        } else if !called && !self.is_our_turn(name, rank, at, &step) {
-            self.ahead.remove(name);
-            return self.capacity.leave(name);
+            self.standing.forget(lane);
+        } else if !called && !self.is_our_turn(lane, rank, at, &step) {
+            self.ahead.remove(lane);
+            return self.capacity.leave(lane);
         }
         if waits_for_log {
-            return self.look_after(name, RETRY_AFTER);
+            return self.look_after(lane, RETRY_AFTER);
         }
         if step.needs_place() && !called && self.capacity.must_wait(self.runs.len()) {
             #[cfg(feature = "broken-rules")]
             let since = if self.breaks(super::Broken::PlaceInLineLost) { self.now.wall } else { since };
-            self.capacity.wait(name, since, self.now.boot);
+            self.capacity.wait(lane, since, self.now.boot);
             // A newer slot can change what is done about an older one.
             let next = job.and_then(|job| job.schedule.next_after(self.now.wall));
-            return self.look_at(name, next);
+            return self.look_at(lane, next);
         }
-        self.do_step(name, job, known, step);
+        self.do_step(lane, job, known, step);
     }
 
-    fn do_step(&mut self, name: &JobName, job: Option<Arc<Job>>, known: Known, step: Step) {
+    fn do_step(&mut self, lane: &Lane, job: Option<Arc<Job>>, known: Known, step: Step) {
         match (step, job) {
             (Step::Wait(at), _) => {
-                self.look_at(name, at);
-                self.view.forget_if_gone(name);
+                self.look_at(lane, at);
+                self.view.forget_if_gone(&lane.job);
             }
             (Step::EndWaiting { run, token, active, why }, _) => {
                 let message = format!("{why} before the command started");
                 let session = self.sessions.present();
-                let declared = protocol::kill_waiting(name, (&run, &active), token, session, message);
-                self.declare(name, run, declared);
+                let declared = protocol::kill_waiting(lane, (&run, &active), token, session, message);
+                self.declare(lane, run, declared);
             }
             (Step::Collect, _) => {
-                self.view.entry(name).deciding = true;
-                let txn = protocol::collect(name, known.cursor, known.lock);
-                self.commit(Ask::Collect { name: name.clone(), lock: known.lock }, txn);
+                self.view.lane(lane).deciding = true;
+                let txn = protocol::collect(lane, known.cursor, known.lock);
+                self.commit(Ask::Collect { lane: lane.clone(), lock: known.lock }, txn);
             }
-            (Step::Ahead(slot), Some(job)) => self.stand_still(job, known, slot),
-            (Step::Retry { run, token, active }, Some(job)) => self.retry(job, known, run, token, &active),
+            (Step::Ahead(slot), Some(job)) => self.stand_still(lane, job, known, slot),
+            (Step::Retry { run, token, active }, Some(job)) => {
+                self.retry(lane, job, known, (&run, &active), token)
+            }
             (Step::SkipWaiting { run, token, skipped }, Some(job)) => {
-                let Some(at) = self.view.get(name).and_then(|entry| entry.cursor.value.as_ref()) else {
+                let Some(at) = self.view.get(lane).and_then(|entry| entry.lane.cursor.value.as_ref()) else {
                     return;
                 };
                 let at = at.slot;
-                self.skip_waiting(job, known, (run, token), at, &skipped);
+                self.skip_waiting(lane, job, known, (run, token), at, &skipped);
             }
-            (Step::Claim { slot, skipped }, Some(job)) => self.claim(job, known, slot, skipped),
-            (Step::Pass { slot, skipped }, Some(job)) => self.pass(job, known, slot, &skipped),
+            (Step::Claim { slot, skipped }, Some(job)) => self.claim(lane, job, known, slot, skipped),
+            (Step::Pass { slot, skipped }, Some(job)) => self.pass(lane, job, known, slot, &skipped),
             // All of these are steps of a job that can be read.
             (
                 Step::Ahead(_)
@@ -196,22 +206,22 @@ impl Core {
 
     /// The cursor of a job is ahead of the clock. Where somebody changed the job since, and all clocks agree, it goes on
     /// from its right time; otherwise it waits for the clock or for that.
-    fn stand_still(&mut self, job: Arc<Job>, known: Known, slot: Slot) {
+    fn stand_still(&mut self, lane: &Lane, job: Arc<Job>, known: Known, slot: Slot) {
         let changed = known.definition > known.cursor;
         let right = decide::may_set(slot, self.view.peers.clocks(self.now.wall));
         if let Some(to) = right.filter(|_| changed) {
-            return self.set_back(job, known, Slot(to), slot);
+            return self.set_back(lane, job, known, Slot(to), slot);
         }
-        if self.ahead.insert(job.name.clone()) {
-            self.note(Level::Warn, Some(&job.name), stands_still(slot));
+        if self.ahead.insert(lane.clone()) {
+            self.note(Level::Warn, Some(&lane.job), stands_still(slot));
         }
-        self.look_after(&job.name, LOOK_AT_CLOCKS);
+        self.look_after(lane, LOOK_AT_CLOCKS);
     }
 
     /// Whether it is our turn with another worker's job, and otherwise when to look again. It is ours where that worker
     /// lives and yet does not do its work. What is due must have stood still on our own clock for as long as our place in
     /// the job's order asks for: by the slot's age alone a worker whose clock is fast would take every slot.
-    fn is_our_turn(&mut self, name: &JobName, rank: usize, at: Revision, step: &Step) -> bool {
+    fn is_our_turn(&mut self, lane: &Lane, rank: usize, at: Revision, step: &Step) -> bool {
         let patience = patience(rank);
         let until = match step {
             Step::Wait(until) => Some(*until),
@@ -219,19 +229,19 @@ impl Core {
             _ => None,
         };
         if let Some(until) = until {
-            self.standing.forget(name);
-            self.look_at(name, until.map(|until| until + patience));
-            self.view.forget_if_gone(name);
+            self.standing.forget(lane);
+            self.look_at(lane, until.map(|until| until + patience));
+            self.view.forget_if_gone(&lane.job);
             return false;
         }
-        let left = self.standing.left(name, at, patience, self.now.boot);
+        let left = self.standing.left(lane, at, patience, self.now.boot);
         if left.is_zero() {
             let text = "the worker that owns this job lives and does not run it; this one does";
-            self.note(Level::Warn, Some(name), text);
-            self.standing.forget(name);
+            self.note(Level::Warn, Some(&lane.job), text);
+            self.standing.forget(lane);
             return true;
         }
-        self.look_after(name, left);
+        self.look_after(lane, left);
         false
     }
 }
@@ -242,14 +252,14 @@ fn patience(rank: usize) -> Duration {
 }
 
 /// The revision of what is due of a job.
-fn standing_at(entry: &Entry) -> Revision {
+fn standing_at(entry: Entry<'_>) -> Revision {
     let runs = entry.runs().map(|run| run.token).max();
     entry.known().cursor.max(entry.known().definition).max(runs.unwrap_or_default())
 }
 
 /// Since when a job waits for a place: since its oldest slot that is not decided, or since it last had one. What a clock
 /// wrote that was ahead does not count.
-fn waits_since(now: UnixMillis, entry: &Entry, step: &Step) -> UnixMillis {
+fn waits_since(now: UnixMillis, entry: Entry<'_>, step: &Step) -> UnixMillis {
     let oldest = match step {
         Step::Retry { active, .. } => active.slot,
         Step::Claim { slot, skipped } => skipped.first().map_or(*slot, |skipped| skipped.from),
@@ -258,13 +268,13 @@ fn waits_since(now: UnixMillis, entry: &Entry, step: &Step) -> UnixMillis {
     let claimed = entry.runs().filter_map(KnownRun::active).filter(|active| active.is_held());
     let claimed = claimed.map(|active| active.claimed).max();
     let ended =
-        entry.status.value.as_ref().and_then(|status| status.recent.last()).map(|recent| recent.ended);
+        entry.lane.status.value.as_ref().and_then(|status| status.recent.last()).map(|recent| recent.ended);
     let had_one = claimed.into_iter().chain(ended).filter(|at| *at <= now);
     had_one.fold(oldest.0, UnixMillis::max)
 }
 
 /// What there is to do about a job.
-fn step(now: UnixMillis, entry: &Entry) -> Step {
+fn step(now: UnixMillis, entry: Entry<'_>) -> Step {
     if entry.is_deleted() {
         if let Some(end) = entry.runs().find_map(|run| end_waiting(run, "killed because the job was deleted"))
         {
@@ -272,6 +282,9 @@ fn step(now: UnixMillis, entry: &Entry) -> Step {
         }
         let collect = entry.is_litter() && entry.pending().is_empty();
         return if collect { Step::Collect } else { Step::Wait(None) };
+    }
+    if !entry.is_decided_in() {
+        return Step::Wait(None);
     }
     if let Some(step) = entry.runs().find_map(|run| step_of_waiting(now, entry, run)) {
         return step;
@@ -291,12 +304,12 @@ fn end_waiting(known: &KnownRun, why: &'static str) -> Option<Step> {
     Some(Step::EndWaiting { run, token, active: Box::new(active.clone()), why })
 }
 
-fn step_of_waiting(now: UnixMillis, entry: &Entry, known: &KnownRun) -> Option<Step> {
+fn step_of_waiting(now: UnixMillis, entry: Entry<'_>, known: &KnownRun) -> Option<Step> {
     let active = known.active().filter(|active| active.is_waiting())?;
     if active.job != entry.created() && active.job != Revision::NONE {
         return end_waiting(known, "killed because the job was deleted");
     }
-    if entry.kill.latest > known.created {
+    if entry.of_job.kill.latest > known.created {
         return end_waiting(known, "killed on request");
     }
     let job = entry.job()?;
@@ -307,18 +320,15 @@ fn step_of_waiting(now: UnixMillis, entry: &Entry, known: &KnownRun) -> Option<S
         decide::Waiting::Wait(_) if entry.is_ahead(now) => None,
         decide::Waiting::Wait(at) => Some(Step::Wait(Some(at))),
         decide::Waiting::Skip(reason) => {
-            let mut skipped = active.skipped.clone();
-            skipped.push(one(active.slot, reason));
+            let own = Skipped { from: active.slot, to: active.slot, count: Some(1), reason };
+            let own = PendingSkip { skipped: own, job: active.job, epoch: active.epoch };
+            let skipped = active.skips().chain([own]).collect();
             Some(Step::SkipWaiting { run, token, skipped })
         }
         // A worker of the replaced system runs the job. Its end is news.
-        decide::Waiting::Run if job.is_exclusive() && entry.lock.holder == Holder::Somebody => None,
+        decide::Waiting::Run if job.is_exclusive() && entry.of_job.lock.holder == Holder::Somebody => None,
         decide::Waiting::Run => Some(Step::Retry { run, token, active: Box::new(active.clone()) }),
     }
-}
-
-fn one(slot: Slot, reason: SkipReason) -> Skipped {
-    Skipped { from: slot, to: slot, count: Some(1), reason }
 }
 
 const _: () = assert!(AT_ONCE < MOST_ASKED);

@@ -10,7 +10,7 @@
 //!    session that sent it lives. A run record that names a session of this worker, and that it neither holds nor has
 //!    asked for, is **given back** (`strays`), however it is seen.
 //! 2. No answer is believed that is older than what is known (`view`).
-//! 3. The cursor of a job only moves forward, within an epoch of its incarnation.
+//! 3. The cursor of a lane only moves forward, within an epoch of its incarnation.
 //!
 //! The parts, each to be read alone: `view` (the mirror of the tree), `line` (which job to look at next), `look`
 //! (what to do about it), `recover` (ends that nobody executes), `runs` (what this worker holds), `ends` (recording how a run ended), `session`,
@@ -47,7 +47,7 @@ use model::keys::KeyPrefix;
 use model::run::{Revision, RunId};
 use model::schedule::TimeZone;
 use model::values::{NotClaiming, WorkerInfo};
-use model::{JobName, UnixMillis};
+use model::{JobName, Lane, UnixMillis};
 use store::{Session, Txn};
 
 pub use api::{Act, AskId, Count, Input, Level, Note, Now, Order};
@@ -137,11 +137,11 @@ enum Timer {
     /// Go on recording an end.
     End(EndId),
     /// Give a claim back.
-    Stray(JobName, RunId),
+    Stray(Lane, RunId),
     /// Move a run to the present session.
     Readopt(RunKey),
-    /// Put the skipped stretches of a job into the run log.
-    Note(JobName),
+    /// Put the skipped stretches of a lane into the run log.
+    Note(Lane),
 }
 
 /// The end was asked for.
@@ -177,7 +177,7 @@ pub struct Core {
     line: Line,
     standing: Standing,
     /// The jobs that stand still because their cursors are ahead of the clock.
-    ahead: HashSet<JobName>,
+    ahead: HashSet<Lane>,
     runs: Runs,
     capacity: Capacity,
     orphans: Orphans,
@@ -393,9 +393,9 @@ impl Core {
             match timer {
                 Timer::Spawn => self.spawn_executor(),
                 Timer::End(id) => self.go_on_with_end(id),
-                Timer::Stray(name, run) => self.give_back_again(&name, &run),
+                Timer::Stray(lane, run) => self.give_back_again(&lane, &run),
                 Timer::Readopt(key) => self.readopt(key),
-                Timer::Note(name) => self.note_skips_again(&name),
+                Timer::Note(lane) => self.note_skips_again(&lane),
             }
         }
     }

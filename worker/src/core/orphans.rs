@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
-use model::JobName;
+use model::Lane;
 use model::run::{Revision, RunId, SessionId};
 
 use crate::executor::Boottime;
@@ -17,11 +17,11 @@ pub(super) struct Orphans {
     /// Since when sessions that left runs behind are known to be gone. Their keys never come back.
     absent: HashMap<SessionId, Boottime>,
     /// The runs, by token, whose record was looked for.
-    searched: HashSet<(JobName, RunId, Revision)>,
+    searched: HashSet<(Lane, RunId, Revision)>,
     /// The sessions whose processes on this node were looked for and killed.
     swept: HashSet<SessionId>,
     /// The sessions for which that is under way, and the jobs that wait for it.
-    sweeping: HashMap<SessionId, BTreeSet<JobName>>,
+    sweeping: HashMap<SessionId, BTreeSet<Lane>>,
 }
 
 impl Orphans {
@@ -32,28 +32,28 @@ impl Orphans {
     }
 
     /// Whether the record of this run is to be looked for; only once.
-    pub(super) fn search(&mut self, name: &JobName, run: &RunId, token: Revision) -> bool {
-        self.searched.insert((name.clone(), run.clone(), token))
+    pub(super) fn search(&mut self, lane: &Lane, run: &RunId, token: Revision) -> bool {
+        self.searched.insert((lane.clone(), run.clone(), token))
     }
 
     /// The run has ended.
-    pub(super) fn forget(&mut self, name: &JobName, run: &RunId, token: Revision) {
-        self.searched.remove(&(name.clone(), run.clone(), token));
+    pub(super) fn forget(&mut self, lane: &Lane, run: &RunId, token: Revision) {
+        self.searched.remove(&(lane.clone(), run.clone(), token));
     }
 
-    /// Whether no process of a session is left on this node. If that is not known, `name` waits for it; the second value
+    /// Whether no process of a session is left on this node. If that is not known, `lane` waits for it; the second value
     /// says whether somebody has to look.
-    pub(super) fn is_swept(&mut self, session: &SessionId, name: &JobName) -> (bool, bool) {
+    pub(super) fn is_swept(&mut self, session: &SessionId, lane: &Lane) -> (bool, bool) {
         if self.swept.contains(session) {
             return (true, false);
         }
         let first = !self.sweeping.contains_key(session);
-        self.sweeping.entry(session.clone()).or_default().insert(name.clone());
+        self.sweeping.entry(session.clone()).or_default().insert(lane.clone());
         (false, first)
     }
 
     /// No process of the session is left. Returns the jobs that waited for this.
-    pub(super) fn swept(&mut self, session: &SessionId) -> BTreeSet<JobName> {
+    pub(super) fn swept(&mut self, session: &SessionId) -> BTreeSet<Lane> {
         let waiting = self.sweeping.remove(session);
         if waiting.is_some() {
             self.swept.insert(session.clone());
@@ -65,9 +65,9 @@ impl Orphans {
     pub(super) fn retain(
         &mut self,
         named: &HashSet<&SessionId>,
-        is_there: impl Fn(&JobName, &RunId, Revision) -> bool,
+        is_there: impl Fn(&Lane, &RunId, Revision) -> bool,
     ) {
-        self.searched.retain(|(name, run, token)| is_there(name, run, *token));
+        self.searched.retain(|(lane, run, token)| is_there(lane, run, *token));
         self.absent.retain(|session, _| named.contains(session));
         self.swept.retain(|session| named.contains(session));
     }
@@ -75,6 +75,8 @@ impl Orphans {
 
 #[cfg(test)]
 mod tests {
+    use model::JobName;
+
     use super::*;
 
     fn at(seconds: u64) -> Boottime {
@@ -95,7 +97,7 @@ mod tests {
     #[test]
     fn a_session_is_swept_once_for_all_jobs() {
         let (mut orphans, gone) = (Orphans::default(), SessionId("gone".to_owned()));
-        let (a, b) = (JobName::new("a").unwrap(), JobName::new("b").unwrap());
+        let (a, b) = (Lane::from(JobName::new("a").unwrap()), Lane::from(JobName::new("b").unwrap()));
         assert_eq!(orphans.is_swept(&gone, &a), (false, true));
         assert_eq!(orphans.is_swept(&gone, &b), (false, false));
         assert_eq!(orphans.swept(&gone), BTreeSet::from([a.clone(), b]));

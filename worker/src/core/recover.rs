@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use model::JobName;
+use model::Lane;
 use model::record::RunRecord;
 use model::run::{Revision, RunId};
 use model::values::ActiveRun;
@@ -18,8 +18,8 @@ use super::{Act, Core, RETRY_AFTER, runs};
 
 impl Core {
     /// Looks after the runs that dead sessions left. Returns whether the job has to wait for that.
-    pub(super) fn recover(&mut self, name: &JobName) -> bool {
-        let Some(entry) = self.view.get(name) else { return false };
+    pub(super) fn recover(&mut self, lane: &Lane) -> bool {
+        let Some(entry) = self.view.get(lane) else { return false };
         let is_orphan = |known: &&KnownRun| {
             known.active().is_some_and(|active| {
                 let gone = || {
@@ -33,13 +33,13 @@ impl Core {
         if orphans.is_empty() {
             return false;
         }
-        let owner = self.view.peers.rank(name) == 0;
+        let owner = self.view.peers.rank(&lane.job) == 0;
         let mut under_way = false;
         for KnownRun { run, token, state, .. } in orphans {
             let RunState::Active(active) = state else { continue };
             if active.ended.is_none() && !self.has_followed(token) {
                 // Its worker may have registered after what is known of the workers.
-                self.look_after(name, RETRY_AFTER);
+                self.look_after(lane, RETRY_AFTER);
                 continue;
             }
             let here = active.node == self.config.node;
@@ -50,14 +50,14 @@ impl Core {
                 Duration::from_millis(active.lost_after).saturating_sub(absent)
             };
             // A record is looked for once, and then once more when the time has come.
-            let first = here && self.orphans.search(name, &run, token);
+            let first = here && self.orphans.search(lane, &run, token);
             if !first && (!left.is_zero() || !(here || owner)) {
-                self.look_after(name, left.max(RETRY_AFTER));
+                self.look_after(lane, left.max(RETRY_AFTER));
                 continue;
             }
             let dead = left.is_zero();
             if dead && here && active.ended.is_none() {
-                let (swept, sweep) = self.orphans.is_swept(&active.session, name);
+                let (swept, sweep) = self.orphans.is_swept(&active.session, lane);
                 if sweep {
                     self.act(Act::Sweep(active.session.clone()));
                 }
@@ -65,8 +65,8 @@ impl Core {
                     continue;
                 }
             }
-            self.view.entry(name).deciding = true;
-            let ask = self.ask(Ask::Find { name: name.clone(), run: run.clone(), token, dead });
+            self.view.lane(lane).deciding = true;
+            let ask = self.ask(Ask::Find { lane: lane.clone(), run: run.clone(), token, dead });
             self.act(Act::Find(ask, run, active.attempt));
             under_way = true;
             // One at a time: the status that counts it is put for each of them.
@@ -78,7 +78,7 @@ impl Core {
     /// The record of a dead session's run was looked for.
     pub(super) fn found(
         &mut self,
-        name: &JobName,
+        lane: &Lane,
         run: &RunId,
         token: Revision,
         dead: bool,
@@ -90,32 +90,32 @@ impl Core {
             self.trouble_with(&why);
             None
         });
-        self.settled(name);
-        let Some(entry) = self.view.get(name) else { return };
+        self.settled(lane);
+        let Some(entry) = self.view.get(lane) else { return };
         let Some(known) = entry.run(run).filter(|known| known.token == token) else { return };
         let Some(active) = known.active().cloned() else { return };
         match (found, active.ended.is_some()) {
-            (Some(record), _) => self.record_orphan(name, record, token, &active),
-            (None, true) => self.record_declared(name, run, token, &active),
+            (Some(record), _) => self.record_orphan(lane, record, token, &active),
+            (None, true) => self.record_declared(lane, run, token, &active),
             (None, false) if dead => {
                 let message = runs::lost_message(&active.session);
                 let session = self.sessions.present();
-                let declared = protocol::lose(name, (run, &active), token, session, message);
-                self.declare(name, run.clone(), declared);
+                let declared = protocol::lose(lane, (run, &active), token, session, message);
+                self.declare(lane, run.clone(), declared);
             }
             (None, false) => {}
         }
     }
 
     /// Decides in the tree how a run ended that nobody executes, before that is recorded.
-    pub(super) fn declare(&mut self, name: &JobName, run: RunId, (ended, txn): (ActiveRun, Txn)) {
-        self.view.entry(name).deciding = true;
-        self.commit(Ask::Declare { name: name.clone(), run, ended: Box::new(ended) }, txn);
+    pub(super) fn declare(&mut self, lane: &Lane, run: RunId, (ended, txn): (ActiveRun, Txn)) {
+        self.view.lane(lane).deciding = true;
+        self.commit(Ask::Declare { lane: lane.clone(), run, ended: Box::new(ended) }, txn);
     }
 
     pub(super) fn declared(
         &mut self,
-        name: &JobName,
+        lane: &Lane,
         run: &RunId,
         ended: &ActiveRun,
         reply: Result<TxnReply, TreeError>,
@@ -124,46 +124,46 @@ impl Core {
             Ok(reply) if reply.succeeded => {
                 self.over_trouble();
                 let token = reply.revision;
-                let created = self.view.get(name).and_then(|entry| entry.run(run)).map(|known| known.created);
+                let created = self.view.get(lane).and_then(|entry| entry.run(run)).map(|known| known.created);
                 if let Some(created) = created {
-                    self.view.put_run(name, run, created, token, ended.clone());
+                    self.view.put_run(lane, run, created, token, ended.clone());
                 }
-                self.settled(name);
-                self.record_declared(name, run, token, ended);
+                self.settled(lane);
+                self.record_declared(lane, run, token, ended);
             }
             Ok(reply) => {
-                let token = |core: &Self| core.view.get(name)?.run(run).map(|known| known.token);
+                let token = |core: &Self| core.view.get(lane)?.run(run).map(|known| known.token);
                 let before = token(self);
-                self.take_found(name, run, &reply);
-                self.view.entry(name).deciding = false;
+                self.take_found(lane, run, &reply);
+                self.view.lane(lane).deciding = false;
                 if token(self) == before {
                     // It was our own session, or the holder's. Nothing else could be decided now.
-                    self.look_after(name, RETRY_AFTER);
+                    self.look_after(lane, RETRY_AFTER);
                 } else {
-                    self.look_again(name);
+                    self.look_again(lane);
                 }
-                self.check_strays(name);
+                self.check_strays(lane);
             }
             Err(why) => {
                 self.trouble_with(&why);
-                self.view.entry(name).deciding = false;
-                self.look_after(name, RETRY_AFTER);
+                self.view.lane(lane).deciding = false;
+                self.look_after(lane, RETRY_AFTER);
             }
         }
     }
 
-    fn record_declared(&mut self, name: &JobName, run: &RunId, token: Revision, active: &ActiveRun) {
+    fn record_declared(&mut self, lane: &Lane, run: &RunId, token: Revision, active: &ActiveRun) {
         let Some(end) = active.ended.clone() else { return };
-        let job = self.view.get(name).and_then(Entry::job);
+        let job = self.view.get(lane).and_then(Entry::job);
         // What the job says now is the best that is known.
         let command = job.map(|job| job.command.display()).unwrap_or_default();
-        let record = runs::outline(name, command, run, active, self.now.wall, end.outcome, end.message);
-        self.record_orphan(name, record, token, active);
+        let record = runs::outline(&lane.job, command, run, active, self.now.wall, end.outcome, end.message);
+        self.record_orphan(lane, record, token, active);
     }
 
-    fn record_orphan(&mut self, name: &JobName, record: RunRecord, token: Revision, active: &ActiveRun) {
-        let job = self.view.get(name).and_then(Entry::job);
+    fn record_orphan(&mut self, lane: &Lane, record: RunRecord, token: Revision, active: &ActiveRun) {
+        let job = self.view.get(lane).and_then(Entry::job);
         let keep = job.map(|job| job.history).unwrap_or_default();
-        self.record_end(End::new(record, keep, active.skipped.clone(), token, None));
+        self.record_end(End::new(lane.clone(), record, keep, active.skips().collect(), token, None));
     }
 }

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use model::record::{Output, RunRecord};
 use model::run::{Outcome, Revision, RunId, SessionId};
 use model::values::ActiveRun;
-use model::{Job, JobName, UnixMillis};
+use model::{Job, JobName, Lane, UnixMillis};
 
 use crate::executor::{self, ExitResult, RunKey, StopReason, signal_name};
 
 /// A run that this process holds.
 #[derive(Clone, Debug)]
 pub(super) struct HeldRun {
+    pub(super) lane: Lane,
     /// The job as it was when the slot was claimed.
     pub(super) job: Arc<Job>,
     pub(super) run: RunId,
@@ -54,7 +55,7 @@ impl Runs {
     pub(super) fn insert(&mut self, run: HeldRun) -> RunKey {
         self.last_key += 1;
         let key = RunKey(self.last_key);
-        self.keys.entry(run.job.name.clone()).or_default().push(key);
+        self.keys.entry(run.lane.job.clone()).or_default().push(key);
         self.by_key.insert(key, run);
         key
     }
@@ -69,24 +70,24 @@ impl Runs {
 
     pub(super) fn remove(&mut self, key: RunKey) -> Option<HeldRun> {
         let run = self.by_key.remove(&key)?;
-        if let Some(keys) = self.keys.get_mut(&run.job.name) {
+        if let Some(keys) = self.keys.get_mut(&run.lane.job) {
             keys.retain(|held| *held != key);
             if keys.is_empty() {
-                self.keys.remove(&run.job.name);
+                self.keys.remove(&run.lane.job);
             }
         }
         Some(run)
     }
 
-    /// The runs of one job.
+    /// The runs of one job, in all its lanes.
     pub(super) fn of(&self, name: &JobName) -> impl Iterator<Item = (RunKey, &HeldRun)> {
         let keys = self.keys.get(name).into_iter().flatten();
         keys.filter_map(|key| Some((*key, self.by_key.get(key)?)))
     }
 
     /// Whether a run is held, or a transaction that may make it ours is under way.
-    pub(super) fn holds(&self, name: &JobName, run: &RunId) -> bool {
-        self.of(name).any(|(_, held)| held.run == *run)
+    pub(super) fn holds(&self, lane: &Lane, run: &RunId) -> bool {
+        self.of(&lane.job).any(|(_, held)| held.run == *run)
     }
 
     /// Those of which a process may live, or may yet start.

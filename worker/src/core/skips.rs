@@ -6,89 +6,96 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use model::JobName;
+use model::Lane;
 use model::record::SkipRecord;
-use model::run::Skipped;
+use model::values::PendingSkip;
 use store::{LogEntry, LogError};
 
 use super::transactions::Ask;
+use super::view::Entry;
 use super::{Act, Core, RETRY_AFTER, Timer};
 use crate::Report;
 
 /// The stretches that this worker skipped and that are not known to be in the log.
 #[derive(Debug, Default)]
 pub(super) struct Skips {
-    mine: HashMap<JobName, Vec<Skipped>>,
+    mine: HashMap<Lane, Vec<PendingSkip>>,
 }
 
 impl Skips {
     /// This worker asked to skip these.
-    pub(super) fn asked(&mut self, name: &JobName, skipped: &[Skipped]) {
+    pub(super) fn asked(&mut self, lane: &Lane, skipped: &[PendingSkip]) {
         if !skipped.is_empty() {
-            let mine = self.mine.entry(name.clone()).or_default();
+            let mine = self.mine.entry(lane.clone()).or_default();
             mine.extend(
                 skipped.iter().filter(|skipped| !mine.contains(skipped)).copied().collect::<Vec<_>>(),
             );
         }
     }
 
-    pub(super) fn has(&self, name: &JobName) -> bool {
-        self.mine.contains_key(name)
+    pub(super) fn has(&self, lane: &Lane) -> bool {
+        self.mine.contains_key(lane)
     }
 }
 
 impl Core {
     /// Puts the skipped stretches in a job's cursor into the log, unless that is under way.
-    pub(super) fn note_skips(&mut self, name: &JobName) {
-        let Some(entry) = self.view.get(name) else { return };
-        if entry.noting {
+    pub(super) fn note_skips(&mut self, lane: &Lane) {
+        let Some(entry) = self.view.get(lane) else { return };
+        if entry.lane.noting {
             return;
         }
         let pending = entry.pending();
         if pending.is_empty() {
-            self.skips.mine.remove(name);
+            self.skips.mine.remove(lane);
             return;
         }
-        self.view.entry(name).noting = true;
-        let records = pending.iter().map(|skipped| self.skip_record(name, *skipped));
+        self.view.lane(lane).noting = true;
+        let records = pending.iter().map(|skipped| self.skip_record(lane, *skipped));
         let entries = records.map(LogEntry::Skipped).collect();
-        let ask = self.ask(Ask::Note { name: name.clone(), skipped: pending });
+        let ask = self.ask(Ask::Note { lane: lane.clone(), skipped: pending });
         self.act(Act::Append(ask, entries));
     }
 
     /// The log did not take the stretches a while ago.
-    pub(super) fn note_skips_again(&mut self, name: &JobName) {
-        self.view.entry(name).noting = false;
-        self.note_skips(name);
-        self.view.forget_if_gone(name);
+    pub(super) fn note_skips_again(&mut self, lane: &Lane) {
+        self.view.lane(lane).noting = false;
+        self.note_skips(lane);
+        self.view.forget_if_gone(&lane.job);
     }
 
-    fn skip_record(&self, name: &JobName, skipped: Skipped) -> SkipRecord {
-        SkipRecord { job: name.clone(), node: self.config.node.clone(), decided: self.now.wall, skipped }
+    fn skip_record(&self, lane: &Lane, skip: PendingSkip) -> SkipRecord {
+        SkipRecord {
+            first_run: skip.first_run(lane),
+            job: lane.job.clone(),
+            node: self.config.node.clone(),
+            decided: self.now.wall,
+            skipped: skip.skipped,
+        }
     }
 
-    pub(super) fn noted(&mut self, name: &JobName, skipped: &[Skipped], reply: Result<(), LogError>) {
+    pub(super) fn noted(&mut self, lane: &Lane, skipped: &[PendingSkip], reply: Result<(), LogError>) {
         if let Err(why) = reply {
             // Nothing else is sent for this job meanwhile.
             self.trouble_with(&why);
-            return self.after(RETRY_AFTER, Timer::Note(name.clone()));
+            return self.after(RETRY_AFTER, Timer::Note(lane.clone()));
         }
-        let entry = self.view.entry(name);
-        entry.noting = false;
-        entry.noted(skipped);
-        let deleted = entry.is_deleted();
-        let mine = self.skips.mine.get(name).cloned().unwrap_or_default();
+        let of_lane = self.view.lane(lane);
+        of_lane.noting = false;
+        of_lane.noted(skipped);
+        let deleted = self.view.get(lane).is_some_and(Entry::is_deleted);
+        let mine = self.skips.mine.get(lane).cloned().unwrap_or_default();
         for skipped in skipped.iter().filter(|skipped| mine.contains(skipped)) {
-            let record = self.skip_record(name, *skipped);
+            let record = self.skip_record(lane, *skipped);
             self.act(Act::Tell(Report::Skipped(Arc::new(record))));
         }
-        if let Some(mine) = self.skips.mine.get_mut(name) {
+        if let Some(mine) = self.skips.mine.get_mut(lane) {
             mine.retain(|mine| !skipped.contains(mine));
         }
-        self.note_skips(name);
+        self.note_skips(lane);
         if deleted {
-            self.look_again(name);
+            self.look_again(lane);
         }
-        self.view.forget_if_gone(name);
+        self.view.forget_if_gone(&lane.job);
     }
 }

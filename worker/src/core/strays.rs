@@ -1,4 +1,4 @@
-//! Run records that name a session of this process, present or former, while the process neither holds the run nor has
+//! Run records that lane a session of this process, present or former, while the process neither holds the run nor has
 //! asked for it: claims that were answered too late or not at all, and claims whose command was not started.
 //!
 //! They are **given back**: the run waits in the tree, and any worker takes it. Starting it from the record instead would
@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use model::JobName;
+use model::Lane;
 use model::run::{Revision, RunId};
 use model::values::{ActiveRun, Waiting};
 use store::{TreeError, TxnReply, protocol};
@@ -20,7 +20,7 @@ use crate::executor::RunKey;
 /// The claims that are being given back.
 #[derive(Debug, Default)]
 pub(super) struct Strays {
-    claims: BTreeMap<(JobName, RunId), Stray>,
+    claims: BTreeMap<(Lane, RunId), Stray>,
 }
 
 #[derive(Clone, Debug)]
@@ -44,94 +44,94 @@ impl Core {
         if self.breaks(super::Broken::NothingGivenBack) {
             return;
         }
-        let Some(HeldRun { job, run, token, .. }) = self.runs.remove(key) else { return };
-        self.give_back(&job.name, &run, Stray { token, because });
+        let Some(HeldRun { lane, run, token, .. }) = self.runs.remove(key) else { return };
+        self.give_back(&lane, &run, Stray { token, because });
     }
 
     /// Gives back what this process neither holds nor asked for.
-    pub(super) fn check_strays(&mut self, name: &JobName) {
-        let Some(entry) = self.view.get(name) else { return };
+    pub(super) fn check_strays(&mut self, lane: &Lane) {
+        let Some(entry) = self.view.get(lane) else { return };
         let is_stray = |known: &&KnownRun| {
             let mine = known
                 .active()
                 .is_some_and(|active| active.is_held() && self.sessions.is_mine(&active.session));
-            mine && !self.runs.holds(name, &known.run)
+            mine && !self.runs.holds(lane, &known.run)
         };
         let found: Vec<(RunId, Revision)> =
             entry.runs().filter(is_stray).map(|known| (known.run.clone(), known.token)).collect();
         for (run, token) in found {
-            let under_way = self.strays.claims.get(&(name.clone(), run.clone()));
+            let under_way = self.strays.claims.get(&(lane.clone(), run.clone()));
             if under_way.is_some_and(|stray| stray.token == token) {
                 continue;
             }
             #[cfg(feature = "broken-rules")]
             if self.breaks(super::Broken::ReadBackStarted) {
-                self.start_read_back(name, &run);
+                self.start_read_back(lane, &run);
                 continue;
             }
             let because = "the answer to its claim came too late".to_owned();
-            self.give_back(name, &run, Stray { token, because });
+            self.give_back(lane, &run, Stray { token, because });
         }
     }
 
-    fn give_back(&mut self, name: &JobName, run: &RunId, stray: Stray) {
-        self.strays.claims.insert((name.clone(), run.clone()), stray);
-        self.give_back_again(name, run);
+    fn give_back(&mut self, lane: &Lane, run: &RunId, stray: Stray) {
+        self.strays.claims.insert((lane.clone(), run.clone()), stray);
+        self.give_back_again(lane, run);
     }
 
-    pub(super) fn give_back_again(&mut self, name: &JobName, run: &RunId) {
-        let place = (name.clone(), run.clone());
+    pub(super) fn give_back_again(&mut self, lane: &Lane, run: &RunId) {
+        let place = (lane.clone(), run.clone());
         let Some(Stray { token, because }) = self.strays.claims.get(&place) else { return };
-        let known = self.view.get(name).and_then(|entry| entry.run(run));
+        let known = self.view.get(lane).and_then(|entry| entry.run(run));
         match known.filter(|known| known.token == *token).and_then(KnownRun::active) {
-            Some(active) if active.is_held() && !self.runs.holds(name, run) => {
-                let txn = protocol::give_back(name, (run, active), *token, because);
-                self.commit(Ask::GiveBack { name: name.clone(), run: run.clone(), token: *token }, txn);
+            Some(active) if active.is_held() && !self.runs.holds(lane, run) => {
+                let txn = protocol::give_back(lane, (run, active), *token, because);
+                self.commit(Ask::GiveBack { lane: lane.clone(), run: run.clone(), token: *token }, txn);
             }
             // It waits already, or somebody has taken it or declared it lost.
             Some(_) | None => {
                 self.strays.claims.remove(&place);
-                self.check_strays(name);
+                self.check_strays(lane);
             }
         }
     }
 
     pub(super) fn gave_back(
         &mut self,
-        name: &JobName,
+        lane: &Lane,
         run: &RunId,
         token: Revision,
         reply: Result<TxnReply, TreeError>,
     ) {
-        let place = (name.clone(), run.clone());
+        let place = (lane.clone(), run.clone());
         let stray = self.strays.claims.get(&place).filter(|stray| stray.token == token).cloned();
         match reply {
             Ok(reply) => {
                 self.over_trouble();
                 if !reply.succeeded {
-                    self.take_found(name, run, &reply);
+                    self.take_found(lane, run, &reply);
                 }
-                let known = self.view.get(name).and_then(|entry| entry.run(run)).cloned();
+                let known = self.view.get(lane).and_then(|entry| entry.run(run)).cloned();
                 match (&known, stray) {
                     (Some(known), Some(Stray { because, .. })) if reply.succeeded && known.token == token => {
                         let waiting = Some(Waiting { because });
                         let waits = known.active().map(|active| ActiveRun { waiting, ..active.clone() });
                         if let Some(waits) = waits {
-                            self.view.put_run(name, run, known.created, reply.revision, waits);
+                            self.view.put_run(lane, run, known.created, reply.revision, waits);
                         }
-                        self.view.entry(name).lock.freed(token, reply.revision);
+                        self.view.job(&lane.job).lock.freed(token, reply.revision);
                         self.strays.claims.remove(&place);
                     }
                     (_, Some(_)) => drop(self.strays.claims.remove(&place)),
                     (_, None) => {}
                 }
-                self.look_again(name);
-                self.check_strays(name);
+                self.look_at_job_again(&lane.job);
+                self.check_strays(lane);
             }
             Err(why) => {
                 self.trouble_with(&why);
                 if stray.is_some() {
-                    self.after(RETRY_AFTER, Timer::Stray(name.clone(), run.clone()));
+                    self.after(RETRY_AFTER, Timer::Stray(lane.clone(), run.clone()));
                 }
             }
         }
@@ -139,12 +139,13 @@ impl Core {
 
     /// See [`super::Broken::ReadBackStarted`].
     #[cfg(feature = "broken-rules")]
-    fn start_read_back(&mut self, name: &JobName, run: &RunId) {
-        let Some(entry) = self.view.get(name) else { return };
+    fn start_read_back(&mut self, lane: &Lane, run: &RunId) {
+        let Some(entry) = self.view.get(lane) else { return };
         let (Some(job), Some(known)) = (entry.job().cloned(), entry.run(run)) else { return };
         let Some(active) = known.active().cloned() else { return };
         let (token, created) = (known.token, known.created);
         let key = self.runs.insert(HeldRun {
+            lane: lane.clone(),
             job,
             run: run.clone(),
             active,

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::JobName;
 use model::keys::Key;
 use model::run::{Revision, RunId, SessionId};
+use model::{JobName, Lane};
 use store::{Follow, TxnReply};
 
 use super::runs::Stage;
@@ -31,12 +31,12 @@ impl Core {
             }
             Input::Appended(id, reply) => match self.asked.remove(&id) {
                 Some((Ask::Append(end), _)) => self.appended_end(end, reply),
-                Some((Ask::Note { name, skipped }, _)) => self.noted(&name, &skipped, reply),
+                Some((Ask::Note { lane, skipped }, _)) => self.noted(&lane, &skipped, reply),
                 _ => {}
             },
             Input::Found(id, reply) => {
-                if let Some((Ask::Find { name, run, token, dead }, _)) = self.asked.remove(&id) {
-                    self.found(&name, &run, token, dead, reply);
+                if let Some((Ask::Find { lane, run, token, dead }, _)) = self.asked.remove(&id) {
+                    self.found(&lane, &run, token, dead, reply);
                 }
             }
             Input::Renewed(id, reply) => self.renewed(id, reply),
@@ -56,12 +56,12 @@ impl Core {
         match ask {
             Ask::Claim { key, known, to } => self.claimed(key, known, Some(to), reply),
             Ask::Retry { key, known } => self.claimed(key, known, None, reply),
-            Ask::Pass { job, known, to, status, waiting } => {
-                self.passed(&job, known, to, status, waiting.as_ref(), reply);
+            Ask::Pass { lane, job, known, to, status, waiting } => {
+                self.passed(&lane, &job, known, to, status, waiting.as_ref(), reply);
             }
-            Ask::Collect { name, lock } => self.collected(&name, lock, reply),
-            Ask::GiveBack { name, run, token } => self.gave_back(&name, &run, token, reply),
-            Ask::Declare { name, run, ended } => self.declared(&name, &run, &ended, reply),
+            Ask::Collect { lane, lock } => self.collected(&lane, lock, reply),
+            Ask::GiveBack { lane, run, token } => self.gave_back(&lane, &run, token, reply),
+            Ask::Declare { lane, run, ended } => self.declared(&lane, &run, &ended, reply),
             Ask::Readopt { key, active } => self.readopted(key, active, reply),
             Ask::Announce => {
                 if let Err(why) = reply {
@@ -160,8 +160,7 @@ impl Core {
         self.workers_changed();
         let names: Vec<JobName> = self.view.names().cloned().collect();
         for name in names {
-            self.stop_former_incarnations(&name);
-            self.check_strays(&name);
+            self.check_job(&name);
         }
     }
 
@@ -169,9 +168,8 @@ impl Core {
         match news {
             News::None => {}
             News::Job(name) => {
-                self.stop_former_incarnations(&name);
-                self.check_strays(&name);
-                self.look_again(&name);
+                self.check_job(&name);
+                self.look_at_job_again(&name);
             }
             News::Workers(session) => {
                 if self.listed {
@@ -191,15 +189,23 @@ impl Core {
             News::Malformed(name, what) => {
                 self.report_malformed(what);
                 if let Some(name) = name {
-                    self.look_again(&name);
+                    self.look_at_job_again(&name);
                 }
             }
         }
     }
 
+    /// Ends what runs of a job's former incarnations, and gives back what this process does not hold.
+    fn check_job(&mut self, name: &JobName) {
+        self.stop_former_incarnations(name);
+        for lane in self.view.lanes_of(name) {
+            self.check_strays(&lane);
+        }
+    }
+
     /// Takes in what a refused transaction about a run found. If that is not the run, it is gone.
-    pub(super) fn take_found(&mut self, name: &JobName, run: &RunId, reply: &TxnReply) {
-        let key = self.view.prefix().encode(&Key::Run(name.clone(), run.clone()));
+    pub(super) fn take_found(&mut self, lane: &Lane, run: &RunId, reply: &TxnReply) {
+        let key = self.view.prefix().encode(&Key::Run(lane.clone(), run.clone()));
         for pair in &reply.found {
             let news = self.view.put(pair, reply.revision);
             if let News::Malformed(..) = news {
@@ -207,15 +213,15 @@ impl Core {
             }
         }
         if !reply.found.iter().any(|pair| pair.key == key) {
-            self.view.delete_run(name, run, reply.revision);
+            self.view.delete_run(lane, run, reply.revision);
         }
     }
 
     fn workers_changed(&mut self) {
         let named: HashSet<&SessionId> = self.view.sessions_of_runs().collect();
         let view = &self.view;
-        self.orphans.retain(&named, |name, run, token| {
-            view.get(name).and_then(|entry| entry.run(run)).is_some_and(|known| known.token == token)
+        self.orphans.retain(&named, |lane, run, token| {
+            view.get(lane).and_then(|entry| entry.run(run)).is_some_and(|known| known.token == token)
         });
         self.look_at_all_again();
     }
@@ -232,20 +238,16 @@ impl Core {
         for key in hit.map(|(key, _)| key).collect::<Vec<_>>() {
             self.stop_run(key, "killed on request");
         }
-        if self.view.get(name).is_some() {
-            self.look_again(name);
-        }
+        self.look_at_job_again(name);
     }
 
     /// Ends the runs of a job that has been deleted since, whether or not it was created again.
     pub(super) fn stop_former_incarnations(&mut self, name: &JobName) {
         #[cfg(feature = "broken-rules")]
-        if self.breaks(super::Broken::IncarnationForgotten)
-            && self.view.get(name).is_some_and(|entry| !entry.is_deleted())
-        {
+        if self.breaks(super::Broken::IncarnationForgotten) && self.view.incarnation(name) != Revision::NONE {
             return;
         }
-        let present = self.view.get(name).map_or(Revision::NONE, super::view::Entry::created);
+        let present = self.view.incarnation(name);
         let former = self.runs.of(name).filter(|(_, run)| {
             run.stage == Stage::Ordered && run.active.job != present && run.active.job != Revision::NONE
         });

@@ -7,14 +7,14 @@
 use std::sync::Arc;
 
 use model::run::{Revision, RunId, SkipReason, Skipped, Slot};
-use model::values::{ActiveRun, JobStatus};
-use model::{Job, JobName};
+use model::values::{ActiveRun, JobStatus, PendingSkip};
+use model::{Job, Lane};
 use store::protocol::{self, Known, Move};
 use store::{TreeError, TxnReply};
 
 use super::ends::EndId;
 use super::runs::{HeldRun, Stage};
-use super::view::{Holder, News};
+use super::view::{Entry, Holder, News};
 use super::{Core, Count, RETRY_AFTER};
 use crate::executor::{Boottime, RunKey};
 
@@ -26,13 +26,20 @@ pub(super) enum Ask {
     /// A run that waits.
     Retry { key: RunKey, known: Known },
     /// A move of the cursor without a run, or with the end of a run that waits.
-    Pass { job: Arc<Job>, known: Known, to: Move, status: Option<Box<JobStatus>>, waiting: Option<RunId> },
+    Pass {
+        lane: Lane,
+        job: Arc<Job>,
+        known: Known,
+        to: Move,
+        status: Option<Box<JobStatus>>,
+        waiting: Option<RunId>,
+    },
     /// To remove what a deleted job left.
-    Collect { name: JobName, lock: Revision },
+    Collect { lane: Lane, lock: Revision },
     /// To give a claim back.
-    GiveBack { name: JobName, run: RunId, token: Revision },
+    GiveBack { lane: Lane, run: RunId, token: Revision },
     /// To declare how a run ended that nobody executes.
-    Declare { name: JobName, run: RunId, ended: Box<ActiveRun> },
+    Declare { lane: Lane, run: RunId, ended: Box<ActiveRun> },
     /// To move a run to the present session.
     Readopt { key: RunKey, active: ActiveRun },
     /// To tell the others about this worker.
@@ -44,40 +51,49 @@ pub(super) enum Ask {
     /// To delete the run where the tree has no space to count its end.
     Release(EndId),
     /// To put skipped stretches into the log.
-    Note { name: JobName, skipped: Vec<Skipped> },
+    Note { lane: Lane, skipped: Vec<PendingSkip> },
     /// For the record of a dead session's run; `dead`: none of its processes can live.
-    Find { name: JobName, run: RunId, token: Revision, dead: bool },
+    Find { lane: Lane, run: RunId, token: Revision, dead: bool },
 }
 
 impl Core {
-    pub(super) fn claim(&mut self, job: Arc<Job>, known: Known, slot: Slot, skipped: Vec<Skipped>) {
-        let to = self.move_to(&job.name, slot, &[]);
+    pub(super) fn claim(
+        &mut self,
+        lane: &Lane,
+        job: Arc<Job>,
+        known: Known,
+        slot: Slot,
+        skipped: Vec<Skipped>,
+    ) {
+        let to = self.move_to(lane, slot, &[]);
         let (session, node) = (self.sessions.present(), &self.config.node);
         let (run, active, txn) =
-            protocol::claim(&job, known, session, node, to.clone(), skipped, self.now.wall);
-        let key = self.hold(job, run, active);
+            protocol::claim(lane, &job, known, session, node, to.clone(), skipped, self.now.wall);
+        let key = self.hold(lane, job, run, active);
         self.commit(Ask::Claim { key, known, to }, txn);
     }
 
     /// Takes a run that waits.
     pub(super) fn retry(
         &mut self,
+        lane: &Lane,
         job: Arc<Job>,
         known: Known,
-        run: RunId,
+        run: (&RunId, &ActiveRun),
         token: Revision,
-        waits: &ActiveRun,
     ) {
         let (session, node) = (self.sessions.present(), &self.config.node);
-        let (active, txn) = protocol::retry(&job, known, session, node, (&run, waits), token, self.now.wall);
-        let key = self.hold(job, run, active);
+        let now = self.now.wall;
+        let (active, txn) = protocol::retry(lane, &job, known, session, node, run, token, now);
+        let key = self.hold(lane, job, run.0.clone(), active);
         self.commit(Ask::Retry { key, known }, txn);
     }
 
     /// A run that will be held if its transaction commits.
-    fn hold(&mut self, job: Arc<Job>, run: RunId, active: ActiveRun) -> RunKey {
-        self.view.entry(&job.name).deciding = true;
+    fn hold(&mut self, lane: &Lane, job: Arc<Job>, run: RunId, active: ActiveRun) -> RunKey {
+        self.view.lane(lane).deciding = true;
         self.runs.insert(HeldRun {
+            lane: lane.clone(),
             job,
             run,
             active,
@@ -91,62 +107,75 @@ impl Core {
     }
 
     /// Moves the cursor without a run.
-    pub(super) fn pass(&mut self, job: Arc<Job>, known: Known, slot: Slot, skipped: &[Skipped]) {
-        let to = self.move_to(&job.name, slot, skipped);
-        self.pass_to(job, known, to, skipped);
+    pub(super) fn pass(&mut self, lane: &Lane, job: Arc<Job>, known: Known, slot: Slot, skipped: &[Skipped]) {
+        let epoch = self.epoch(lane);
+        let pending = |skipped: &Skipped| PendingSkip { skipped: *skipped, job: known.created, epoch };
+        let skips: Vec<PendingSkip> = skipped.iter().map(pending).collect();
+        let to = self.move_to(lane, slot, &skips);
+        self.pass_to(lane, job, known, to, &skips);
     }
 
-    fn pass_to(&mut self, job: Arc<Job>, known: Known, to: Move, skipped: &[Skipped]) {
-        let status = (!skipped.is_empty()).then(|| self.with_skipped(&job.name, skipped));
-        let txn = protocol::pass(&job, known, self.sessions.present(), to.clone(), status.as_deref());
-        self.view.entry(&job.name).deciding = true;
-        self.commit(Ask::Pass { job, known, to, status, waiting: None }, txn);
+    fn pass_to(&mut self, lane: &Lane, job: Arc<Job>, known: Known, to: Move, skips: &[PendingSkip]) {
+        let status = (!skips.is_empty()).then(|| self.with_skips(lane, skips));
+        let session = self.sessions.present();
+        let txn = protocol::pass(lane, &job, known, session, to.clone(), status.as_deref());
+        self.view.lane(lane).deciding = true;
+        self.commit(Ask::Pass { lane: lane.clone(), job, known, to, status, waiting: None }, txn);
     }
 
     /// Skips the slot of a run that waits, and those that its claim passed over. The cursor stays where it is.
     pub(super) fn skip_waiting(
         &mut self,
+        lane: &Lane,
         job: Arc<Job>,
         known: Known,
         (run, token): (RunId, Revision),
         at: Slot,
-        skipped: &[Skipped],
+        skips: &[PendingSkip],
     ) {
-        let to = self.move_to(&job.name, at, skipped);
-        let status = self.with_skipped(&job.name, skipped);
+        let to = self.move_to(lane, at, skips);
+        let status = self.with_skips(lane, skips);
         let session = self.sessions.present();
-        let txn = protocol::skip_waiting(&job, known, session, &run, token, to.clone(), &status);
-        self.view.entry(&job.name).deciding = true;
-        self.commit(Ask::Pass { job, known, to, status: Some(status), waiting: Some(run) }, txn);
+        let txn = protocol::skip_waiting(lane, &job, known, session, (&run, token), to.clone(), &status);
+        self.view.lane(lane).deciding = true;
+        self.commit(
+            Ask::Pass { lane: lane.clone(), job, known, to, status: Some(status), waiting: Some(run) },
+            txn,
+        );
     }
 
     /// Sets the cursor of a job back to its right time, in a new epoch.
-    pub(super) fn set_back(&mut self, job: Arc<Job>, known: Known, to: Slot, from: Slot) {
-        let skipped = [Skipped { from: to, to: from, count: None, reason: SkipReason::ClockSet }];
-        let to = Move { epoch: known.cursor, ..self.move_to(&job.name, to, &skipped) };
-        self.pass_to(job, known, to, &skipped);
+    pub(super) fn set_back(&mut self, lane: &Lane, job: Arc<Job>, known: Known, to: Slot, from: Slot) {
+        let skipped = Skipped { from: to, to: from, count: None, reason: SkipReason::ClockSet };
+        let skips = [PendingSkip { skipped, job: known.created, epoch: known.cursor }];
+        let to = Move { epoch: known.cursor, ..self.move_to(lane, to, &skips) };
+        self.pass_to(lane, job, known, to, &skips);
     }
 
     /// Where the cursor goes, with these stretches added to it.
-    fn move_to(&mut self, name: &JobName, slot: Slot, skipped: &[Skipped]) -> Move {
-        self.skips.asked(name, skipped);
-        let mut skips = self.carried(name);
-        skips.extend_from_slice(skipped);
-        Move { slot, epoch: self.view.entry(name).epoch(), skips }
+    fn move_to(&mut self, lane: &Lane, slot: Slot, more: &[PendingSkip]) -> Move {
+        self.skips.asked(lane, more);
+        let mut skips = self.carried(lane);
+        skips.extend_from_slice(more);
+        Move { slot, epoch: self.epoch(lane), skips }
+    }
+
+    fn epoch(&self, lane: &Lane) -> Revision {
+        self.view.get(lane).map_or(Revision::NONE, Entry::epoch)
     }
 
     /// The stretches that a move of the cursor has to carry along.
-    fn carried(&mut self, name: &JobName) -> Vec<Skipped> {
+    fn carried(&mut self, lane: &Lane) -> Vec<PendingSkip> {
         #[cfg(feature = "broken-rules")]
         if self.breaks(super::Broken::SkipsNotCarried) {
             return Vec::new();
         }
-        self.view.entry(name).pending()
+        self.view.lane(lane).pending()
     }
 
-    fn with_skipped(&mut self, name: &JobName, skipped: &[Skipped]) -> Box<JobStatus> {
-        let mut status = self.view.entry(name).status.value.clone().unwrap_or_default();
-        status.add_skipped(skipped);
+    fn with_skips(&mut self, lane: &Lane, skips: &[PendingSkip]) -> Box<JobStatus> {
+        let mut status = self.view.lane(lane).status.value.clone().unwrap_or_default();
+        status.add_skipped(skips.iter().map(|skip| &skip.skipped));
         status
     }
 
@@ -158,7 +187,7 @@ impl Core {
         reply: Result<TxnReply, TreeError>,
     ) {
         let Some(run) = self.runs.get_mut(key) else { return };
-        let (job, id) = (Arc::clone(&run.job), run.run.clone());
+        let (lane, job, id) = (run.lane.clone(), Arc::clone(&run.job), run.run.clone());
         match reply {
             Ok(reply) if reply.succeeded => {
                 let token = reply.revision;
@@ -166,22 +195,21 @@ impl Core {
                 run.created = token;
                 let active = run.active.clone();
                 if to.is_none()
-                    && let Some(before) = self.view.get(&job.name).and_then(|entry| entry.run(&id))
+                    && let Some(before) = self.view.get(&lane).and_then(|entry| entry.run(&id))
                 {
                     run.created = before.created;
                 }
                 let created = run.created;
-                self.view.put_run(&job.name, &id, created, token, active);
-                let entry = self.view.entry(&job.name);
+                self.view.put_run(&lane, &id, created, token, active);
                 if let Some(to) = to {
-                    entry.set_cursor(token, Some(protocol::cursor(&job, known, to)));
+                    self.view.set_cursor(&lane, token, Some(protocol::cursor(&job, known, to)));
                 }
                 if job.is_exclusive() && known.lock == Revision::NONE {
-                    entry.lock.set(token, Holder::Somebody);
+                    self.view.job(&lane.job).lock.set(token, Holder::Somebody);
                 }
                 self.count(Count::Claim);
                 self.over_trouble();
-                self.settled(&job.name);
+                self.settled(&lane);
                 self.start_claimed(key);
             }
             reply => {
@@ -189,7 +217,7 @@ impl Core {
                 if reply.is_ok() {
                     self.count(Count::Refused);
                 }
-                self.undecided(&job.name, reply);
+                self.undecided(&lane, reply);
             }
         }
     }
@@ -197,7 +225,7 @@ impl Core {
     /// A claim was answered: its command starts, unless the answer is too late.
     fn start_claimed(&mut self, key: RunKey) {
         let Some(run) = self.runs.get(key) else { return };
-        let name = run.job.name.clone();
+        let lane = run.lane.clone();
         let same_session = run.active.session == self.sessions.present().id;
         #[cfg(feature = "broken-rules")]
         let same_session = same_session || self.breaks(super::Broken::SessionChangeForgotten);
@@ -213,11 +241,11 @@ impl Core {
         if let Some(why) = late {
             return self.give_back_held(key, format!("{why} before the command started"));
         }
-        let entry = self.view.get(&name);
+        let entry = self.view.get(&lane);
         let killed = if entry.is_none_or(|entry| entry.created() != run.active.job) {
             Some("killed because the job was deleted")
         } else {
-            entry.filter(|entry| entry.kill.latest > run.created).map(|_| "killed on request")
+            entry.filter(|entry| entry.of_job.kill.latest > run.created).map(|_| "killed on request")
         };
         match killed {
             Some(why) => {
@@ -230,6 +258,7 @@ impl Core {
 
     pub(super) fn passed(
         &mut self,
+        lane: &Lane,
         job: &Arc<Job>,
         known: Known,
         to: Move,
@@ -240,51 +269,50 @@ impl Core {
         match reply {
             Ok(reply) if reply.succeeded => {
                 if let Some(run) = waiting {
-                    self.view.delete_run(&job.name, run, reply.revision);
+                    self.view.delete_run(lane, run, reply.revision);
                 }
-                let entry = self.view.entry(&job.name);
-                entry.set_cursor(reply.revision, Some(protocol::cursor(job, known, to)));
+                self.view.set_cursor(lane, reply.revision, Some(protocol::cursor(job, known, to)));
                 if let Some(status) = status {
-                    entry.status.set(reply.revision, Some(status));
+                    self.view.set_status(lane, reply.revision, Some(status));
                 }
                 self.over_trouble();
-                self.settled(&job.name);
-                self.note_skips(&job.name);
+                self.settled(lane);
+                self.note_skips(lane);
             }
-            reply => self.undecided(&job.name, reply),
+            reply => self.undecided(lane, reply),
         }
     }
 
-    pub(super) fn collected(&mut self, name: &JobName, lock: Revision, reply: Result<TxnReply, TreeError>) {
+    pub(super) fn collected(&mut self, lane: &Lane, lock: Revision, reply: Result<TxnReply, TreeError>) {
         match reply {
             Ok(reply) if reply.succeeded => {
                 self.over_trouble();
-                self.view.removed(name, lock, reply.revision);
-                self.settled(name);
+                self.view.removed(lane, lock, reply.revision);
+                self.settled(lane);
             }
             // The job or a run of it is there again, which the reply then shows.
-            reply => self.undecided(name, reply),
+            reply => self.undecided(lane, reply),
         }
-        self.view.forget_if_gone(name);
+        self.view.forget_if_gone(&lane.job);
     }
 
     /// A transaction about a job is answered: it is looked at again.
-    pub(super) fn settled(&mut self, name: &JobName) {
-        self.view.entry(name).deciding = false;
-        self.look_again(name);
+    pub(super) fn settled(&mut self, lane: &Lane) {
+        self.view.lane(lane).deciding = false;
+        self.look_again(lane);
     }
 
     /// A transaction about a job was refused, or it is not known whether it was committed.
-    fn undecided(&mut self, name: &JobName, reply: Result<TxnReply, TreeError>) {
-        let entry = self.view.entry(name);
-        entry.deciding = false;
-        let before = entry.known();
+    fn undecided(&mut self, lane: &Lane, reply: Result<TxnReply, TreeError>) {
+        self.view.lane(lane).deciding = false;
+        let known = |core: &Self| core.view.get(lane).map(Entry::known);
+        let before = known(self);
         let pause = match reply {
             Ok(reply) => {
                 self.over_trouble();
-                self.refresh(name, &reply);
+                self.refresh(lane, &reply);
                 // Without anything that it could decide otherwise by: not at once again.
-                self.view.entry(name).known() == before
+                known(self) == before
             }
             Err(why) => {
                 self.trouble_with(&why);
@@ -292,23 +320,23 @@ impl Core {
             }
         };
         if pause {
-            self.look_after(name, RETRY_AFTER);
+            self.look_after(lane, RETRY_AFTER);
         } else {
-            self.look_again(name);
+            self.look_again(lane);
         }
-        self.check_strays(name);
+        self.check_strays(lane);
     }
 
-    fn refresh(&mut self, name: &JobName, reply: &TxnReply) {
-        for news in self.view.refresh(name, &reply.found, reply.revision) {
+    fn refresh(&mut self, lane: &Lane, reply: &TxnReply) {
+        for news in self.view.refresh(lane, &reply.found, reply.revision) {
             if matches!(news, News::Kill(..) | News::Malformed(..)) {
                 self.take_news(news);
             }
         }
-        self.stop_former_incarnations(name);
+        self.stop_former_incarnations(&lane.job);
     }
 
-    pub(super) fn look_after(&mut self, name: &JobName, wait: std::time::Duration) {
-        self.line.again(name, Boottime(self.now.boot.0 + wait));
+    pub(super) fn look_after(&mut self, lane: &Lane, wait: std::time::Duration) {
+        self.line.again(lane, Boottime(self.now.boot.0 + wait));
     }
 }

@@ -35,7 +35,8 @@ fn a_claim_whose_reply_was_lost_is_given_back_and_runs_once() {
     rig.pass_until(63);
     assert_eq!(rig.starts(), [(0, 60)]);
     let start = &rig.nodes[0].started[0];
-    let run = rig.tree.get(&Key::Run(name("j"), variable(start, "CRON_RUN_ID").parse().unwrap())).unwrap();
+    let run =
+        rig.tree.get(&Key::Run(name("j").into(), variable(start, "CRON_RUN_ID").parse().unwrap())).unwrap();
     assert_eq!(run.modified.to_string(), variable(start, "CRON_FENCING_TOKEN"));
 }
 
@@ -60,7 +61,10 @@ fn an_older_answer_that_still_shows_a_run_does_not_start_it_again() {
     rig.pass_until(11);
     let key = rig.nodes[0].started[0].key;
     // The claim of the next slot is refused and its answer is late: it shows the first run, which ends meanwhile.
-    rig.write(Op::Put(Key::Cursor(name("j")), rig.tree.get(&Key::Cursor(name("j"))).unwrap().value.clone()));
+    rig.write(Op::Put(
+        Key::Cursor(name("j").into()),
+        rig.tree.get(&Key::Cursor(name("j").into())).unwrap().value.clone(),
+    ));
     rig.nodes[0].follows = false;
     rig.pass_until(19);
     rig.nodes[0].link = Link::Held;

@@ -163,7 +163,7 @@ impl Rig {
     }
 
     pub(crate) fn status(&self, job: &str) -> JobStatus {
-        let pair = self.tree.get(&Key::Status(name(job)));
+        let pair = self.tree.get(&Key::Status(name(job).into()));
         pair.map(|pair| protocol::read(pair).unwrap()).unwrap_or_default()
     }
 

@@ -199,5 +199,5 @@ async fn the_history_keeps_as_many_records_as_the_job_says() {
     .await;
     assert_eq!(world.records("a").await.len(), 2);
     stop(worker).await;
-    assert!(world.get(Key::Status(name("a"))).await.is_some());
+    assert!(world.get(Key::Status(name("a").into())).await.is_some());
 }

@@ -2,7 +2,7 @@
 
 use model::keys::{Folder, Key};
 use model::record::{Output, RunRecord};
-use model::run::{Outcome, RunId, SessionId, Slot};
+use model::run::{Outcome, Revision, RunId, SessionId, Slot};
 use model::values::ActiveRun;
 use serde_json::json;
 use store::{LogEntry, RunLog};
@@ -24,11 +24,12 @@ async fn orphan(world: &World) -> (RunId, ActiveRun) {
         lost_after: 0,
         skipped: Vec::new(),
         job: definition,
+        epoch: Revision::NONE,
         waiting: None,
         ended: None,
     };
     let run = RunId::of_slot(&name("a"), definition, slot);
-    world.put(Key::Run(name("a"), run.clone()), serde_json::to_vec(&active).unwrap()).await;
+    world.put(Key::Run(name("a").into(), run.clone()), serde_json::to_vec(&active).unwrap()).await;
     (run, active)
 }
 

@@ -92,7 +92,7 @@ async fn was_away(world: &World, fields: serde_json::Value) -> Slot {
         epoch: Revision::NONE,
         skips: Vec::new(),
     };
-    world.put(Key::Cursor(name("a")), serde_json::to_vec(&cursor).unwrap()).await;
+    world.put(Key::Cursor(name("a").into()), serde_json::to_vec(&cursor).unwrap()).await;
     cursor.slot
 }
 
@@ -193,7 +193,7 @@ async fn suspend_stops_new_slots_kills_nothing_and_resume_fires_no_past() {
         let world = &world;
         eventually("the cursor to be armed", move || async move {
             let cursor: Cursor =
-                store::protocol::read(&world.get(Key::Cursor(name("a"))).await.unwrap()).unwrap();
+                store::protocol::read(&world.get(Key::Cursor(name("a").into())).await.unwrap()).unwrap();
             if cursor.timetable.suspended == suspended { Ok(cursor.slot) } else { Err(format!("{cursor:?}")) }
         })
     };
@@ -224,7 +224,8 @@ async fn a_recreated_job_owes_nothing() {
     world.job("a", "true", json!({"schedule": "0 * * * * *"})).await;
     let created = world.get(Key::Job(name("a"))).await.unwrap().created;
     let worker = world.worker().await;
-    let cursor: Cursor = store::protocol::read(&world.get(Key::Cursor(name("a"))).await.unwrap()).unwrap();
+    let cursor: Cursor =
+        store::protocol::read(&world.get(Key::Cursor(name("a").into())).await.unwrap()).unwrap();
     assert_eq!(cursor.job, created);
     assert_eq!((world.records("a").await.len(), world.skipped("a").await.len()), (0, 0));
     assert_ne!(created, Revision::NONE);

@@ -101,8 +101,8 @@ async fn jobs_that_are_malformed_at_the_start_do_not_keep_a_worker_from_starting
         world.put(Key::Job(name(&format!("bad{i}"))), value).await;
     }
     world.job("good", "true", json!({})).await;
-    world.put(Key::Cursor(name("good")), b"{".to_vec()).await;
-    world.put(Key::Status(name("good")), b"[]".to_vec()).await;
+    world.put(Key::Cursor(name("good").into()), b"{".to_vec()).await;
+    world.put(Key::Status(name("good").into()), b"[]".to_vec()).await;
     let worker = world.worker().await;
     assert_eq!(world.first_record("good").await.outcome, Outcome::Succeeded);
     stop(worker).await;

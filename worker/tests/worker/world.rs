@@ -110,7 +110,7 @@ impl World {
     }
 
     pub(crate) async fn status(&self, job: &str) -> JobStatus {
-        match self.get(Key::Status(name(job))).await {
+        match self.get(Key::Status(name(job).into())).await {
             Some(pair) => protocol::read(&pair).unwrap(),
             None => JobStatus::default(),
         }

@@ -11,14 +11,17 @@ use super::View;
 impl View {
     /// After a complete listing: what was not in it does not exist.
     pub(crate) fn retain(&mut self, listed: &HashSet<String>, revision: Revision) {
-        let names: Vec<JobName> = self.entries.keys().cloned().collect();
+        let names: Vec<JobName> = self.known.keys().cloned().collect();
         for name in names {
-            let mut gone: Vec<String> = [Key::Job, Key::Cursor, Key::Status, Key::Lock, Key::Kill]
-                .map(|key| self.prefix.encode(&key(name.clone())))
-                .into();
-            let runs = self.entries[&name].runs();
-            gone.extend(runs.map(|known| self.prefix.encode(&Key::Run(name.clone(), known.run.clone()))));
-            for key in gone.into_iter().filter(|key| !listed.contains(key)) {
+            let mut known: Vec<Key> = [Key::Job, Key::Lock, Key::Kill].map(|key| key(name.clone())).into();
+            for lane in self.lanes_of(&name) {
+                let runs = self.get(&lane).into_iter().flat_map(super::Entry::runs);
+                known.extend(runs.map(|run| Key::Run(lane.clone(), run.run.clone())));
+                known.extend([Key::Cursor(lane.clone()), Key::Status(lane)]);
+            }
+            let keys = known.iter().map(|key| self.prefix.encode(key));
+            let gone: Vec<String> = keys.filter(|key| !listed.contains(key)).collect();
+            for key in gone {
                 // What it means, the caller finds by looking at every job.
                 let _ = self.deleted(&key, revision);
             }

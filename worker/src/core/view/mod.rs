@@ -6,6 +6,8 @@
 //! them, except after a listing.
 
 mod entry;
+mod job;
+mod lane;
 mod listing;
 mod peers;
 
@@ -16,12 +18,16 @@ use model::keys::{Key, KeyError, KeyPrefix};
 use model::legacy::JobValue;
 use model::run::{Revision, RunId, SessionId};
 use model::schedule::TimeZone;
-use model::values::{ActiveRun, JobStatus, LockValue, WorkerInfo};
-use model::{JobName, UnixMillis};
+use model::values::{ActiveRun, Cursor, JobStatus, LockValue, WorkerInfo};
+use model::{JobName, Lane, NodeName, UnixMillis};
 use store::protocol;
 use store::{Change, KeyValue};
 
-pub(super) use entry::{Definition, Entry, Holder, KnownRun, RunState};
+pub(super) use entry::Entry;
+pub(super) use job::Holder;
+use job::{Definition, KnownJob};
+use lane::KnownLane;
+pub(super) use lane::{KnownRun, RunState};
 pub(super) use peers::Peers;
 
 /// Something in the tree that can't be used. It is reported once for each revision, and nothing else is affected.
@@ -38,7 +44,7 @@ pub struct Malformed {
 pub(super) enum News {
     /// Nothing that it did not know.
     None,
-    /// A job must be looked at again.
+    /// The lanes of a job must be looked at again.
     Job(JobName),
     /// Runs of a job that were created before this revision are to be ended.
     Kill(JobName, Revision),
@@ -65,7 +71,7 @@ pub(super) struct View {
     prefix: KeyPrefix,
     zone: TimeZone,
     /// Boxed, so that the table's spare places are small.
-    entries: HashMap<JobName, Box<Entry>>,
+    known: HashMap<JobName, Box<KnownJob>>,
     pub(super) peers: Peers,
     /// Every key is known as of this revision.
     followed: Revision,
@@ -82,7 +88,7 @@ impl View {
         Self {
             prefix,
             zone,
-            entries: HashMap::new(),
+            known: HashMap::new(),
             peers: Peers::new(session),
             followed: Revision::NONE,
             latest: Revision::NONE,
@@ -96,16 +102,42 @@ impl View {
         &self.prefix
     }
 
-    pub(super) fn entry(&mut self, name: &JobName) -> &mut Entry {
-        self.entries.entry(name.clone()).or_default()
+    pub(super) fn job(&mut self, name: &JobName) -> &mut KnownJob {
+        self.known.entry(name.clone()).or_default()
     }
 
-    pub(super) fn get(&self, name: &JobName) -> Option<&Entry> {
-        self.entries.get(name).map(|entry| &**entry)
+    pub(super) fn lane(&mut self, lane: &Lane) -> &mut KnownLane {
+        self.job(&lane.job).lane_mut(lane.node.as_ref())
+    }
+
+    /// A lane with its job, if either is known.
+    pub(super) fn get(&self, lane: &Lane) -> Option<Entry<'_>> {
+        let of_job = &**self.known.get(&lane.job)?;
+        let of_lane = of_job.lane(lane.node.as_ref())?;
+        Some(Entry { of_job, lane: of_lane, is_any: lane.node.is_none() })
+    }
+
+    /// The incarnation of a job, [`Revision::NONE`] while there is none.
+    pub(super) fn incarnation(&self, name: &JobName) -> Revision {
+        self.known.get(name).map_or(Revision::NONE, |job| job.created())
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = &JobName> {
-        self.entries.keys()
+        self.known.keys()
+    }
+
+    /// The lanes of a job of which anything is known.
+    pub(super) fn lanes_of(&self, name: &JobName) -> Vec<Lane> {
+        let lanes = self.known.get(name).into_iter().flat_map(|job| job.lanes());
+        lanes.map(|(node, _)| Lane { job: name.clone(), node: node.cloned() }).collect()
+    }
+
+    /// All lanes of which anything is known.
+    pub(super) fn lanes(&self) -> impl Iterator<Item = Lane> {
+        let of_job = |(name, job): (&JobName, &Box<KnownJob>)| -> Vec<Lane> {
+            job.lanes().map(|(node, _)| Lane { job: name.clone(), node: node.cloned() }).collect()
+        };
+        self.known.iter().flat_map(of_job)
     }
 
     /// How many jobs there are.
@@ -145,21 +177,26 @@ impl View {
 
     /// The sessions that run records name, each as often as it is named.
     pub(super) fn sessions_of_runs(&self) -> impl Iterator<Item = &SessionId> {
-        let runs = self.entries.values().flat_map(|entry| entry.runs());
+        let lanes = self.known.values().flat_map(|job| job.lanes());
+        let runs = lanes.flat_map(|(_, lane)| lane.runs());
         runs.filter_map(|run| run.active().map(|active| &active.session))
     }
 
-    /// What a deleted job left was removed at this revision, by this worker: all but a lock that was not the reserved one.
-    pub(super) fn removed(&mut self, name: &JobName, lock: Revision, revision: Revision) {
+    /// What a deleted job left in a lane was removed at this revision, by this worker: all but a lock that was not the
+    /// reserved one.
+    pub(super) fn removed(&mut self, lane: &Lane, lock: Revision, revision: Revision) {
         let floor = self.floor();
-        self.define(name, revision, None);
-        let entry = self.entry(name);
-        entry.set_cursor(revision, None);
-        entry.status.set(revision, None);
-        entry.kill.set(revision, false);
-        entry.retain_runs(&[], revision, floor);
-        if lock != Revision::NONE {
-            entry.lock.freed(lock, revision);
+        self.define(&lane.job, revision, None);
+        let of_lane = self.lane(lane);
+        of_lane.cursor.set(revision, None);
+        of_lane.status.set(revision, None);
+        of_lane.retain_runs(&[], revision, floor);
+        if lane.node.is_none() {
+            let job = self.job(&lane.job);
+            job.kill.set(revision, false);
+            if lock != Revision::NONE {
+                job.lock.freed(lock, revision);
+            }
         }
     }
 
@@ -169,9 +206,9 @@ impl View {
     }
 
     fn forget_if_gone_as_of(&mut self, name: &JobName, revision: Revision) {
-        let gone = |entry: &Entry| entry.is_gone() && entry.latest() <= revision;
-        if self.entries.get(name).is_some_and(|entry| gone(entry)) {
-            self.entries.remove(name);
+        let gone = |job: &KnownJob| job.is_gone() && job.latest() <= revision;
+        if self.known.get(name).is_some_and(|job| gone(job)) {
+            self.known.remove(name);
         }
     }
 
@@ -188,47 +225,51 @@ impl View {
         self.take(pair, Source::Answer(as_of))
     }
 
-    /// Takes in what a refused transaction found about one job: what it did not find does not exist at `revision`.
-    pub(super) fn refresh(&mut self, name: &JobName, found: &[KeyValue], revision: Revision) -> Vec<News> {
-        let (mut job, mut cursor, mut status, mut lock, mut kill) = (false, false, false, false, false);
-        let (mut runs, mut news) = (Vec::new(), Vec::new());
+    /// Takes in what a refused transaction found about one lane: what it did not find does not exist at `revision`.
+    pub(super) fn refresh(&mut self, lane: &Lane, found: &[KeyValue], revision: Revision) -> Vec<News> {
+        let (mut job, mut cursor, mut status, mut has_lock, mut kill) = (false, false, false, false, false);
+        let (mut runs, mut news): (Vec<(Option<NodeName>, RunId)>, _) = (Vec::new(), Vec::new());
         for pair in found {
             match self.prefix.decode(&pair.key) {
                 Ok(Key::Job(_)) => job = true,
                 Ok(Key::Cursor(_)) => cursor = true,
                 Ok(Key::Status(_)) => status = true,
-                Ok(Key::Lock(_)) => lock = true,
+                Ok(Key::Lock(_)) => has_lock = true,
                 Ok(Key::Kill(_)) => kill = true,
-                Ok(Key::Run(_, run)) => runs.push(run),
+                Ok(Key::Run(lane, run)) => runs.push((lane.node, run)),
                 _ => {}
             }
             news.push(self.put(pair, revision));
         }
         let floor = self.floor();
         if !job {
-            self.define(name, revision, None);
+            self.define(&lane.job, revision, None);
         }
-        let entry = self.entry(name);
+        let of_lane = self.lane(lane);
         if !cursor {
-            entry.set_cursor(revision, None);
+            of_lane.cursor.set(revision, None);
         }
         if !status {
-            entry.status.set(revision, None);
+            of_lane.status.set(revision, None);
         }
-        if !lock {
-            entry.lock.set(revision, Holder::Nobody);
+        let of_job = self.job(&lane.job);
+        if !has_lock {
+            of_job.lock.set(revision, Holder::Nobody);
         }
         if !kill {
-            entry.kill.set(revision, false);
+            of_job.kill.set(revision, false);
         }
-        entry.retain_runs(&runs, revision, floor);
+        for (node, known) in of_job.lanes_mut() {
+            let found = runs.iter().filter(|(on, _)| on.as_ref() == node).map(|(_, run)| run.clone());
+            known.retain_runs(&found.collect::<Vec<_>>(), revision, floor);
+        }
         news
     }
 
     /// A run record of ours was put by this worker's own transaction.
     pub(super) fn put_run(
         &mut self,
-        name: &JobName,
+        lane: &Lane,
         run: &RunId,
         created: Revision,
         token: Revision,
@@ -236,25 +277,30 @@ impl View {
     ) {
         let known = KnownRun { run: run.clone(), created, token, state: RunState::Active(Box::new(active)) };
         let floor = self.floor();
-        self.entry(name).put_run(known, token, floor);
+        self.lane(lane).put_run(known, token, floor);
     }
 
     /// A run record was deleted by this worker's own transaction, or not found.
-    pub(super) fn delete_run(&mut self, name: &JobName, run: &RunId, revision: Revision) {
+    pub(super) fn delete_run(&mut self, lane: &Lane, run: &RunId, revision: Revision) {
         let floor = self.floor();
-        self.entry(name).delete_run(run, revision, floor);
+        self.lane(lane).delete_run(run, revision, floor);
     }
 
     /// A status that this worker wrote or found.
-    pub(super) fn set_status(&mut self, name: &JobName, revision: Revision, status: Option<Box<JobStatus>>) {
-        self.entry(name).status.set(revision, status);
+    pub(super) fn set_status(&mut self, lane: &Lane, revision: Revision, status: Option<Box<JobStatus>>) {
+        self.lane(lane).status.set(revision, status);
+    }
+
+    /// A cursor that this worker wrote or found. Returns whether it was news.
+    pub(super) fn set_cursor(&mut self, lane: &Lane, revision: Revision, cursor: Option<Cursor>) -> bool {
+        self.job(&lane.job).set_cursor(lane.node.as_ref(), revision, cursor)
     }
 
     fn define(&mut self, name: &JobName, revision: Revision, definition: Option<Definition>) -> bool {
-        let entry = self.entry(name);
-        let before = usize::from(!entry.is_deleted());
-        let news = entry.set_definition(revision, definition);
-        let after = usize::from(!entry.is_deleted());
+        let job = self.job(name);
+        let before = usize::from(!job.is_deleted());
+        let news = job.set_definition(revision, definition);
+        let after = usize::from(!job.is_deleted());
         self.jobs = self.jobs + after - before;
         news
     }
@@ -280,42 +326,46 @@ impl View {
             Source::Answer(as_of) => as_of,
             Source::Change(_) => revision,
         };
-        if let Key::Job(name) | Key::Cursor(name) | Key::Status(name) | Key::Lock(name) = &key
+        if let Key::Job(job) | Key::Cursor(Lane { job, .. }) | Key::Status(Lane { job, .. }) | Key::Lock(job) =
+            &key
             && revision <= floor
-            && !self.entries.contains_key(name)
+            && !self.known.contains_key(job)
         {
             // All that existed then is known, so it was deleted since.
             return News::None;
         }
         match key {
             Key::Job(name) => self.put_job(name, pair),
-            Key::Cursor(name) => match protocol::read(pair) {
-                Ok(cursor) => job_if(self.entry(&name).set_cursor(revision, Some(cursor)), name),
-                Err(why) => unreadable(self.entry(&name).cursor.set_unreadable(revision), name, pair, &why),
+            Key::Cursor(lane) => match protocol::read(pair) {
+                Ok(cursor) => job_if(self.set_cursor(&lane, revision, Some(cursor)), lane.job),
+                Err(why) => {
+                    unreadable(self.lane(&lane).cursor.set_unreadable(revision), lane.job, pair, &why)
+                }
             },
-            Key::Status(name) => match protocol::read(pair) {
+            Key::Status(lane) => match protocol::read(pair) {
                 // Nothing is decided by a status.
                 Ok(status) => {
-                    self.entry(&name).status.set(revision, Some(Box::new(status)));
+                    self.set_status(&lane, revision, Some(Box::new(status)));
                     News::None
                 }
-                Err(why) => unreadable(self.entry(&name).status.set_unreadable(revision), name, pair, &why),
+                Err(why) => {
+                    unreadable(self.lane(&lane).status.set_unreadable(revision), lane.job, pair, &why)
+                }
             },
-            Key::Run(name, run) => {
-                let entry = self.entry(&name);
+            Key::Run(lane, run) => {
                 let (state, why) = match protocol::read::<ActiveRun>(pair) {
                     Ok(active) => (RunState::Active(Box::new(active)), None),
                     Err(why) => (RunState::Unreadable, Some(why)),
                 };
                 let known = KnownRun { run, created: pair.created, token: revision, state };
-                let news = entry.put_run(known, as_of, floor);
+                let news = self.lane(&lane).put_run(known, as_of, floor);
                 match why {
-                    None => job_if(news, name),
-                    Some(why) => unreadable(news, name, pair, &why),
+                    None => job_if(news, lane.job),
+                    Some(why) => unreadable(news, lane.job, pair, &why),
                 }
             }
             Key::Kill(name) => {
-                let news = self.entry(&name).kill.set(revision, true);
+                let news = self.job(&name).kill.set(revision, true);
                 if news { News::Kill(name, revision) } else { News::None }
             }
             Key::Lock(name) => {
@@ -323,11 +373,11 @@ impl View {
                     LockValue::Reserved => Holder::Reserved,
                     LockValue::Held { .. } | LockValue::Foreign => Holder::Somebody,
                 };
-                job_if(self.entry(&name).lock.set(revision, holder), name)
+                job_if(self.job(&name).lock.set(revision, holder), name)
             }
             Key::Killer(name) => {
-                if let Some(entry) = self.entries.get_mut(&name) {
-                    entry.kill.signal(revision);
+                if let Some(job) = self.known.get_mut(&name) {
+                    job.kill.signal(revision);
                 }
                 News::Kill(name, revision)
             }
@@ -348,7 +398,7 @@ impl View {
     }
 
     fn put_job(&mut self, name: JobName, pair: &KeyValue) -> News {
-        if pair.modified <= self.entry(&name).definition.revision {
+        if pair.modified <= self.job(&name).definition.revision {
             return News::None;
         }
         let job = JobValue::from_bytes(&pair.value).and_then(|value| value.into_job(name.clone(), self.zone));
@@ -373,24 +423,24 @@ impl View {
                 let news = self.define(&name, revision, None);
                 (name, news)
             }
-            Key::Cursor(name) => {
-                let news = self.entry(&name).set_cursor(revision, None);
-                (name, news)
+            Key::Cursor(lane) => {
+                let news = self.set_cursor(&lane, revision, None);
+                (lane.job, news)
             }
-            Key::Status(name) => {
-                self.entry(&name).status.set(revision, None);
-                (name, false)
+            Key::Status(lane) => {
+                self.set_status(&lane, revision, None);
+                (lane.job, false)
             }
-            Key::Run(name, run) => {
-                let news = self.entry(&name).delete_run(&run, revision, floor);
-                (name, news)
+            Key::Run(lane, run) => {
+                let news = self.lane(&lane).delete_run(&run, revision, floor);
+                (lane.job, news)
             }
             Key::Lock(name) => {
-                let news = self.entry(&name).lock.set(revision, Holder::Nobody);
+                let news = self.job(&name).lock.set(revision, Holder::Nobody);
                 (name, news)
             }
             Key::Kill(name) => {
-                self.entry(&name).kill.set(revision, false);
+                self.job(&name).kill.set(revision, false);
                 (name, false)
             }
             Key::Worker(session) => {

@@ -11,6 +11,10 @@ fn name(text: &str) -> JobName {
     JobName::new(text).unwrap()
 }
 
+fn lane() -> Lane {
+    name("a").into()
+}
+
 fn view() -> View {
     View::new(KeyPrefix::default(), SessionId("me".to_owned()), TimeZone::UTC)
 }
@@ -59,7 +63,7 @@ fn apply(view: &mut View, change: Change) -> News {
 
 /// What is decided by: the cursor's slot, whether it is armed for the present job, and whether the job is busy.
 fn decided_by(view: &mut View) -> Option<(i64, bool, bool)> {
-    let (_, seen) = view.entry(&name("a")).to_decide()?;
+    let (_, seen) = view.get(&lane())?.to_decide()?;
     let cursor = seen.cursor.map_or((0, false), |cursor| (cursor.slot.0.0, cursor.armed_for.is_none()));
     Some((cursor.0, cursor.1, seen.busy))
 }
@@ -108,10 +112,10 @@ fn a_run_keeps_its_job_busy_until_its_record_is_deleted() {
 fn an_older_answer_does_not_bring_a_run_back() {
     let mut view = view();
     put(&mut view, &job("* * * * *", 1));
-    view.put_run(&name("a"), &id(), Revision(4), Revision(4), active());
+    view.put_run(&lane(), &id(), Revision(4), Revision(4), active());
     // Our own end of it, which the followed changes have not shown yet.
-    view.delete_run(&name("a"), &id(), Revision(7));
-    view.refresh(&name("a"), &[job("* * * * *", 1), run("me", 4)], Revision(5));
+    view.delete_run(&lane(), &id(), Revision(7));
+    view.refresh(&lane(), &[job("* * * * *", 1), run("me", 4)], Revision(5));
     assert_eq!(decided_by(&mut view), Some((0, false, false)), "a refused claim found it before it ended");
     assert_eq!(apply(&mut view, Change::Put(run("me", 4))), News::None, "the follower is late");
     assert_eq!(decided_by(&mut view), Some((0, false, false)));
@@ -127,8 +131,8 @@ fn a_run_that_a_later_answer_finds_is_there() {
     let mut view = view();
     put(&mut view, &job("* * * * *", 1));
     put(&mut view, &run("other", 4));
-    view.delete_run(&name("a"), &id(), Revision(7));
-    view.refresh(&name("a"), &[job("* * * * *", 1), run("other", 4)], Revision(9));
+    view.delete_run(&lane(), &id(), Revision(7));
+    view.refresh(&lane(), &[job("* * * * *", 1), run("other", 4)], Revision(9));
     assert_eq!(decided_by(&mut view), Some((0, false, true)));
 }
 
@@ -138,7 +142,7 @@ fn what_a_refused_transaction_did_not_find_does_not_exist() {
     put(&mut view, &job("* * * * *", 1));
     put(&mut view, &cursor("* * * * *", 1000, 5));
     put(&mut view, &run("other", 6));
-    assert_eq!(view.refresh(&name("a"), &[job("* * * * *", 1)], Revision(9)), [News::None]);
+    assert_eq!(view.refresh(&lane(), &[job("* * * * *", 1)], Revision(9)), [News::None]);
     assert_eq!(decided_by(&mut view), Some((0, false, false)));
     // The follower catches up with what the reply already said.
     assert_eq!(put(&mut view, &run("other", 6)), News::None);
@@ -166,7 +170,7 @@ fn an_unreadable_cursor_is_reported_and_can_be_replaced() {
     let bad = KeyValue { value: b"{".to_vec(), ..cursor("", 0, 7) };
     assert!(matches!(put(&mut view, &bad), News::Malformed(Some(_), _)));
     assert_eq!(decided_by(&mut view), Some((0, false, false)));
-    assert_eq!(view.entry(&name("a")).known().cursor, Revision(7));
+    assert_eq!(view.get(&lane()).unwrap().known().cursor, Revision(7));
 }
 
 #[test]
@@ -186,7 +190,7 @@ fn a_job_that_is_gone_with_all_it_left_is_forgotten() {
     put(&mut view, &job("* * * * *", 1));
     put(&mut view, &cursor("* * * * *", 1000, 5));
     assert_eq!(apply(&mut view, deleted("jobs/a", 6)), News::Job(name("a")));
-    assert!(view.entry(&name("a")).is_litter());
+    assert!(view.get(&lane()).unwrap().is_litter());
     apply(&mut view, deleted("cursor/a", 7));
     assert_eq!(view.names().count(), 0);
 }
@@ -197,7 +201,7 @@ fn a_job_that_this_worker_collected_is_forgotten_once_that_was_followed() {
     put(&mut view, &job("* * * * *", 1));
     put(&mut view, &cursor("* * * * *", 1000, 5));
     apply(&mut view, deleted("jobs/a", 6));
-    view.removed(&name("a"), Revision::NONE, Revision(7));
+    view.removed(&lane(), Revision::NONE, Revision(7));
     view.forget_if_gone(&name("a"));
     assert_eq!(view.names().count(), 1, "older answers may still come");
     apply(&mut view, deleted("cursor/a", 7));
@@ -211,5 +215,39 @@ fn after_a_new_listing_what_was_not_in_it_is_gone() {
     put(&mut view, &cursor("* * * * *", 1000, 5));
     let listed = HashSet::from(["/cron/cursor/a".to_owned()]);
     view.retain(&listed, Revision(9));
-    assert!(view.entry(&name("a")).is_litter());
+    assert!(view.get(&lane()).unwrap().is_litter());
+}
+
+#[test]
+fn a_lane_on_a_node_is_held_by_runs_for_any_node_and_not_by_those_of_other_nodes() {
+    let on = |node| Lane { node: NodeName::new(node), ..lane() };
+    let busy = |view: &View, lane| view.get(&lane).unwrap().to_decide().unwrap().1.busy;
+    let mut view = view();
+    put(&mut view, &job("* * * * *", 1));
+    for node in ["x", "y"] {
+        let key = view.prefix().encode(&Key::Cursor(on(node)));
+        put(&mut view, &KeyValue { key, ..cursor("* * * * *", 1000, 5) });
+    }
+    let key = view.prefix().encode(&Key::Run(on("x"), id()));
+    assert_eq!(put(&mut view, &KeyValue { key, ..run("other", 6) }), News::Job(name("a")));
+    assert_eq!([on("x"), on("y"), lane()].map(|lane| busy(&view, lane)), [true, false, true]);
+    put(&mut view, &run("other", 7));
+    assert_eq!([on("x"), on("y"), lane()].map(|lane| busy(&view, lane)), [true, true, true]);
+    assert_eq!(view.lanes_of(&name("a")), [lane(), on("x"), on("y")]);
+}
+
+#[test]
+fn what_a_job_left_is_litter_once_no_lane_has_a_run() {
+    let mut view = view();
+    let x = Lane { node: NodeName::new("x"), ..lane() };
+    let key = |key: Key| KeyPrefix::default().encode(&key);
+    put(&mut view, &job("* * * * *", 1));
+    put(&mut view, &cursor("* * * * *", 1000, 5));
+    put(&mut view, &KeyValue { key: key(Key::Cursor(x.clone())), ..cursor("* * * * *", 1000, 5) });
+    put(&mut view, &KeyValue { key: key(Key::Run(x.clone(), id())), ..run("other", 6) });
+    apply(&mut view, deleted("jobs/a", 7));
+    let litter = |view: &View| [&x, &lane()].map(|lane| view.get(lane).unwrap().is_litter());
+    assert_eq!(litter(&view), [false, false]);
+    apply(&mut view, Change::Deleted { key: key(Key::Run(x.clone(), id())), revision: Revision(8) });
+    assert_eq!(litter(&view), [true, true]);
 }

@@ -1,15 +1,14 @@
-//! The ledger of one job, called its **lane**: what the tree says of it, and whether each transaction keeps the promises.
-//! What a transaction does to the cursor is held against them in [`super::cursors`], run records in [`super::runs`], and
+//! The ledger of one job: what the tree says of it, and whether each transaction keeps the promises. What a transaction does to the cursor is held against them in [`super::cursors`], run records in [`super::runs`], and
 //! the counters in [`super::counts`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::run::{Outcome, Revision, RunId, SkipReason, Skipped, Slot};
 use model::schedule::{Schedule, TimeZone};
-use model::values::{ActiveRun, Cursor, JobStatus, LockValue, Timetable};
-use model::{Job, JobName};
+use model::values::{ActiveRun, Cursor, JobStatus, LockValue, PendingSkip, Timetable};
+use model::{Job, JobName, Lane};
 
-use super::facts::{Attempt, Facts, WorkerId};
+use super::facts::{Attempt, Facts, SkipName, WorkerId};
 use super::invariant::{Broken, Invariant, broken};
 use super::reading::{Definition, Delta, PutRun, Read};
 use crate::time::At;
@@ -34,7 +33,7 @@ pub(super) struct SeenCursor {
 
 /// One job.
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(super) struct Ledger {
     pub(super) name: JobName,
     pub(super) definition: Option<Definition>,
     pub(super) cursor: Option<SeenCursor>,
@@ -43,7 +42,7 @@ pub(super) struct Lane {
     pub(super) status: Option<JobStatus>,
     pub(super) lock: Option<LockValue>,
     pub(super) kill: Revision,
-    /// Run records of newer versions, by their keys.
+    /// Runs in the job's lanes on nodes, by their keys: a job that runs on any node has none of its own there.
     pub(super) foreign_runs: BTreeSet<String>,
     /// When the lock was last let go, unless it was reserved.
     pub(super) lock_freed: Option<At>,
@@ -54,7 +53,7 @@ pub(super) struct Lane {
     /// What each counted attempt's outcome was.
     pub(super) counted: BTreeMap<Attempt, (Outcome, At)>,
     /// The stretches that were counted.
-    pub(super) skips: Vec<(Skipped, At)>,
+    pub(super) skips: Vec<(PendingSkip, At)>,
     /// Attempts that ended without being counted, for lack of space.
     pub(super) released: Vec<Attempt>,
 }
@@ -72,7 +71,7 @@ pub(super) struct Done {
     pub(super) lost: u64,
 }
 
-impl Lane {
+impl Ledger {
     pub(super) fn new(name: JobName) -> Self {
         Self {
             name,
@@ -146,6 +145,16 @@ impl Lane {
         }
     }
 
+    /// The lane for any node, which is the only one that the job has.
+    pub(super) fn lane(&self) -> Lane {
+        Lane::from(&self.name)
+    }
+
+    /// How the run log names a stretch.
+    pub(super) fn skip_name(&self, skip: &PendingSkip) -> SkipName {
+        (self.name.clone(), skip.first_run(&self.lane()), skip.skipped.reason)
+    }
+
     /// Whether the replaced system holds the lock.
     pub(super) fn has_foreign_lock(&self) -> bool {
         self.lock == Some(LockValue::Foreign)
@@ -181,6 +190,10 @@ impl Lane {
         let mut done = Done::default();
         if delta.job.is_some() {
             return broken(Invariant::Definition, "a worker wrote the job's own key".to_owned());
+        }
+        if let Some((key, _)) = delta.foreign_runs.iter().find(|(_, put)| *put) {
+            let text = format!("a worker put {key}, and the job runs on any node");
+            return broken(Invariant::Definition, text);
         }
         let gone: Vec<(RunId, SeenRun)> = delta
             .runs
