@@ -9,6 +9,7 @@ pub(crate) mod claims;
 pub(crate) mod ends;
 pub(crate) mod follow;
 pub(crate) mod kept;
+pub(crate) mod lanes;
 pub(crate) mod locks;
 pub(crate) mod log;
 pub(crate) mod names;
@@ -86,6 +87,11 @@ macro_rules! tree_cases {
                 a_kill_waits_for_workers_that_are_away
                 a_kill_does_not_mean_later_runs
                 a_kill_where_nothing_runs_writes_nothing
+            ;
+            lanes:
+                each_node_claims_the_same_slot
+                a_run_for_any_node_and_one_on_a_node_exclude_each_other
+                collect_goes_lane_by_lane
             ;
             locks:
                 leased_keys_end_with_their_session_and_others_stay

@@ -3,6 +3,7 @@
 
 mod claims;
 mod ends;
+mod lanes;
 mod places;
 mod rig;
 mod sessions;
