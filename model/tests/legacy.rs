@@ -60,7 +60,7 @@ fn an_old_reader_of_a_job_in_full_sees_its_three_fields() {
 fn a_record_becomes_the_legacy_log_document() {
     let slot = Slot(UnixMillis(1_764_000_000_000));
     let record = RunRecord {
-        run: RunId::of_slot(&name("ops/rotate"), Revision(1), slot),
+        run: RunId::of_slot(name("ops/rotate"), Revision(1), slot),
         attempt: 0,
         job: name("ops/rotate"),
         command: "logrotate -v".to_owned(),

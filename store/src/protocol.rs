@@ -62,6 +62,7 @@ impl From<Slot> for Move {
 }
 
 /// Takes a slot of a lane of the job. `found` of a refusal holds the present job, cursor and runs.
+#[expect(clippy::too_many_arguments, reason = "a lane, its job and all that the record says")]
 pub fn claim(
     lane: &Lane,
     job: &Job,
@@ -149,6 +150,7 @@ pub fn give_back(lane: &Lane, run: (&RunId, &ActiveRun), token: Revision, becaus
 /// Takes a run that waits: the same slot and attempt under a new holder, whose fencing token is this transaction's
 /// revision. It commits only on the definition and the kill request that its decider knew. `found` of a refusal holds
 /// the present state of the job.
+#[expect(clippy::too_many_arguments, reason = "a lane, its job and all that the record says")]
 pub fn retry(
     lane: &Lane,
     job: &Job,
@@ -300,15 +302,14 @@ fn declare(
 pub fn collect(lane: &Lane, cursor_seen: Revision, reserved: Revision) -> Txn {
     let job = || lane.job.clone();
     let mut then = vec![Op::Delete(Key::Cursor(lane.clone())), Op::Delete(Key::Status(lane.clone()))];
-    let runs = match lane.node {
-        Some(_) => Range::RunsIn(lane.clone()),
-        None => {
-            then.push(Op::Delete(Key::Kill(job())));
-            if reserved != Revision::NONE {
-                then.push(Op::DeleteIf(Key::Lock(job()), reserved));
-            }
-            Range::RunsOf(job())
+    let runs = if lane.node.is_some() {
+        Range::RunsIn(lane.clone())
+    } else {
+        then.push(Op::Delete(Key::Kill(job())));
+        if reserved != Revision::NONE {
+            then.push(Op::DeleteIf(Key::Lock(job()), reserved));
         }
+        Range::RunsOf(job())
     };
     Txn {
         when: vec![

@@ -48,13 +48,13 @@ fn second(second: i64) -> UnixMillis {
 
 /// The run of the slot of a second.
 pub(crate) fn id(slot: i64) -> String {
-    RunId::of_slot(&job(), Revision(1), Slot(second(slot))).to_string()
+    RunId::of_slot(job(), Revision(1), Slot(second(slot))).to_string()
 }
 
 /// A record of the run of a slot, which started at once.
 fn record(slot: i64, outcome: Outcome) -> RunRecord {
     RunRecord {
-        run: RunId::of_slot(&job(), Revision(1), Slot(second(slot))),
+        run: RunId::of_slot(job(), Revision(1), Slot(second(slot))),
         attempt: 0,
         job: job(),
         command: "true".to_owned(),

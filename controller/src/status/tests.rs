@@ -118,7 +118,7 @@ fn the_next_slot_is_the_first_that_is_neither_past_nor_decided() {
 
 #[test]
 fn runs_that_go_on_and_runs_that_ended_show_with_their_times() {
-    let run = |slot| RunId::of_slot(&name(), Revision(1), Slot(after(slot)));
+    let run = |slot| RunId::of_slot(name(), Revision(1), Slot(after(slot)));
     let mut ended = JobStatus { last_schedule_time: Some(Slot(after(10))), ..JobStatus::default() };
     for (slot, outcome) in [(0, Outcome::Succeeded), (10, Outcome::Failed)] {
         ended.add_run(RecentRun { run: run(slot), slot: Slot(after(slot)), outcome, ended: after(slot + 4) });

@@ -121,7 +121,7 @@ impl Server {
     /// A claimed run that nobody finishes.
     pub(crate) async fn put_active(&self, name: &str) -> RunId {
         let slot = Slot(UnixMillis(1_764_000_000_000));
-        let run = RunId::of_slot(&job(name), Revision(1), slot);
+        let run = RunId::of_slot(job(name), Revision(1), slot);
         let active = json!({
             "session": "s", "node": "node-1", "slot": slot, "attempt": 0, "claimed": slot, "definition": 1,
         });
@@ -132,7 +132,7 @@ impl Server {
     /// An ended run that was due so many seconds after 2025-11-24T16:00:00Z, and the status that counts it.
     pub(crate) async fn add_run(&self, name: &str, second: i64, output: &[u8]) -> RunId {
         let slot = Slot(UnixMillis(1_764_000_000_000 + second * 1000));
-        let run = RunId::of_slot(&job(name), Revision(1), slot);
+        let run = RunId::of_slot(job(name), Revision(1), slot);
         let ended = slot.0 + Duration::from_millis(250);
         let record = RunRecord {
             run: run.clone(),

@@ -88,7 +88,7 @@ pub(super) fn read(prefix: &KeyPrefix, zone: TimeZone, changes: &[Change]) -> Tr
                 delta(jobs, name, revision).cursor = Some(put.map(|pair| (pair.modified, value(pair))));
             }
             Key::Status(Lane { job: name, node: None }) => {
-                delta(jobs, name, revision).status = Some(put.map(value))
+                delta(jobs, name, revision).status = Some(put.map(value));
             }
             Key::Lock(name) => {
                 delta(jobs, name, revision).lock = Some(put.map(|pair| LockValue::from_bytes(&pair.value)));

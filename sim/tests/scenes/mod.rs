@@ -69,11 +69,16 @@ pub(crate) fn edits(seed: u64) -> Plan {
     scene.plan
 }
 
-/// Runs of a newer version, which the workers don't see.
+/// Runs of a newer version in lanes on nodes, of which the workers hear late.
 pub(crate) fn newer_versions(seed: u64) -> Plan {
     let mut scene = Scene::new(seed, 2, 1, 1);
-    scene.jobs(3, EVERY_TEN_SECONDS, |_| {});
-    scene.at(20, 30_000, What::Foreign { job: 0 });
+    scene.jobs(6, EVERY_TEN_SECONDS, |_| {});
+    for node in 0..2 {
+        scene.at(10, 60_000, What::WatchLag { node, by: 12_000 });
+    }
+    for job in 0..6 {
+        scene.at(20, 30_000, What::Foreign { job });
+    }
     scene.plan
 }
 

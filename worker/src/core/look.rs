@@ -181,7 +181,7 @@ impl Core {
             }
             (Step::Ahead(slot), Some(job)) => self.stand_still(lane, job, known, slot),
             (Step::Retry { run, token, active }, Some(job)) => {
-                self.retry(lane, job, known, (&run, &active), token)
+                self.retry(lane, job, known, (&run, &active), token);
             }
             (Step::SkipWaiting { run, token, skipped }, Some(job)) => {
                 let Some(at) = self.view.get(lane).and_then(|entry| entry.lane.cursor.value.as_ref()) else {

@@ -229,7 +229,7 @@ impl Core {
         let same_session = run.active.session == self.sessions.present().id;
         #[cfg(feature = "broken-rules")]
         let same_session = same_session || self.breaks(super::Broken::SessionChangeForgotten);
-        let late = if self.ending.is_some() {
+        let too_late = if self.ending.is_some() {
             Some("the worker was stopped")
         } else if !same_session || !self.sessions.may_start(self.now.boot) {
             Some("the worker's session may have ended")
@@ -238,7 +238,7 @@ impl Core {
         } else {
             None
         };
-        if let Some(why) = late {
+        if let Some(why) = too_late {
             return self.give_back_held(key, format!("{why} before the command started"));
         }
         let entry = self.view.get(&lane);
@@ -256,6 +256,7 @@ impl Core {
         }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "all that was asked, and the reply")]
     pub(super) fn passed(
         &mut self,
         lane: &Lane,

@@ -28,7 +28,7 @@ async fn orphan(world: &World) -> (RunId, ActiveRun) {
         waiting: None,
         ended: None,
     };
-    let run = RunId::of_slot(&name("a"), definition, slot);
+    let run = RunId::of_slot(name("a"), definition, slot);
     world.put(Key::Run(name("a").into(), run.clone()), serde_json::to_vec(&active).unwrap()).await;
     (run, active)
 }

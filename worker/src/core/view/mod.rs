@@ -134,10 +134,7 @@ impl View {
 
     /// All lanes of which anything is known.
     pub(super) fn lanes(&self) -> impl Iterator<Item = Lane> {
-        let of_job = |(name, job): (&JobName, &Box<KnownJob>)| -> Vec<Lane> {
-            job.lanes().map(|(node, _)| Lane { job: name.clone(), node: node.cloned() }).collect()
-        };
-        self.known.iter().flat_map(of_job)
+        self.known.keys().flat_map(|name| self.lanes_of(name))
     }
 
     /// How many jobs there are.
