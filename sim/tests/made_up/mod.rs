@@ -7,7 +7,7 @@ use model::keys::{Key, KeyPrefix};
 use model::run::{Outcome, Revision, RunId, SessionId, SkipReason, Skipped, Slot};
 use model::schedule::TimeZone;
 use model::values::{ActiveRun, Cursor, JobStatus, RecentRun, Timetable, Waiting, WorkerInfo};
-use model::{JobName, UnixMillis};
+use model::{JobName, UnixMillis, Unknown};
 use serde::Serialize;
 use sim::check::{By, Checker, ExecutorId, Invariant, Start, WorkerId};
 use sim::plan::{Plan, Size};
@@ -66,7 +66,7 @@ impl Ledger {
         let mut job = Plan::make(1, &size).jobs.remove(0);
         (job.name, job.form, job.schedule, job.zone) =
             (name(), sim::plan::Form::Spec, "*/10 * * * * *".to_owned(), "UTC");
-        (job.allow, job.suspend, job.starting_deadline) = (false, suspend, None);
+        (job.allow, job.suspend, job.starting_deadline, job.later) = (false, suspend, None, false);
         self.commit(By::Others, vec![Op::Put(Key::Job(name()), job.value())]);
     }
 
@@ -102,7 +102,7 @@ impl Ledger {
         let (schedule, zone) = ("*/10 * * * * *".to_owned(), "UTC".to_owned());
         let timetable = Timetable { schedule, dialect: model::Dialect::Standard, zone, suspended: false };
         let (job, epoch) = (self.job().0, Revision::NONE);
-        Cursor { slot: slot(to), job, timetable, epoch, skips: skips.to_vec() }
+        Cursor { slot: slot(to), job, timetable, epoch, skips: skips.to_vec(), unknown: Unknown::default() }
     }
 
     pub(crate) fn cursor(&self, to: i64, skips: &[Skipped]) -> Op {
@@ -127,6 +127,8 @@ impl Ledger {
             job,
             waiting: None,
             ended: None,
+            needs: model::Words::default(),
+            unknown: Unknown::default(),
         }
     }
 
@@ -141,7 +143,7 @@ impl Ledger {
     }
 
     pub(crate) fn waits(&self, at: i64) -> ActiveRun {
-        let waiting = Some(Waiting { because: "late".to_owned() });
+        let waiting = Some(Waiting { because: "late".to_owned(), unknown: Unknown::default() });
         ActiveRun { waiting, ..self.active(at, FIRST) }
     }
 
@@ -149,7 +151,14 @@ impl Ledger {
         let before = self.tree.get(&Key::Status(name()));
         let mut status: JobStatus =
             before.map(|pair| serde_json::from_slice(&pair.value).unwrap()).unwrap_or_default();
-        status.add_run(RecentRun { run: self.run(at), slot: slot(at), outcome, ended: UnixMillis(0) });
+        let unknown = Unknown::default();
+        status.add_run(RecentRun {
+            run: self.run(at),
+            slot: slot(at),
+            outcome,
+            ended: UnixMillis(0),
+            unknown,
+        });
         status
     }
 

@@ -156,7 +156,8 @@ impl<'a> Canon<'a> {
     }
 
     fn outcome(&mut self, outcome: Outcome) {
-        self.number(outcome as u8);
+        let place = Outcome::ALL.iter().position(|known| *known == outcome);
+        self.number(place.and_then(|place| u8::try_from(place).ok()).expect("it is one of ours"));
     }
 
     fn lock(&mut self, lock: &LockValue) {

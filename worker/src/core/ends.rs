@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use model::Unknown;
 use model::job::History;
 use model::keys::Key;
 use model::record::{RunRecord, SkipRecord};
@@ -82,7 +83,13 @@ impl End {
 
     fn recent(&self) -> RecentRun {
         let RunRecord { run, slot, outcome, ended, .. } = &*self.record;
-        RecentRun { run: run.clone(), slot: *slot, outcome: *outcome, ended: *ended }
+        RecentRun {
+            run: run.clone(),
+            slot: *slot,
+            outcome: *outcome,
+            ended: *ended,
+            unknown: Unknown::default(),
+        }
     }
 
     /// The status with this run in it.

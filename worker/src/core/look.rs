@@ -108,10 +108,11 @@ impl Core {
         if entry.deciding {
             return;
         }
+        let Some(rank) = self.place(name) else { return self.leave_to_others(name) };
+        self.unmet.remove(name);
         if self.recover(name) {
             return;
         }
-        let rank = self.view.peers.rank(name);
         if rank == 0 || self.skips.has(name) {
             self.note_skips(name);
         }
@@ -152,6 +153,31 @@ impl Core {
             return self.look_at(name, next);
         }
         self.do_step(name, job, known, step);
+    }
+
+    /// Our place in the order of those whose turn it is with a job: to run it, or to tidy up what a deleted one left. `None`
+    /// where we lack what it needs.
+    pub(super) fn place(&self, name: &JobName) -> Option<usize> {
+        let entry = self.view.get(name)?;
+        let (peers, needs) = (&self.view.peers, entry.needs());
+        #[cfg(feature = "broken-rules")]
+        let needs = if self.breaks(super::Broken::NeedsIgnored) { model::Words::default() } else { needs };
+        if entry.is_deleted() { peers.steward(name, &needs) } else { peers.rank(name, &needs) }
+    }
+
+    /// Others understand what the job needs, or nobody does, which is told once.
+    fn leave_to_others(&mut self, name: &JobName) {
+        self.standing.forget(name);
+        self.ahead.remove(name);
+        self.capacity.leave(name);
+        self.look_at(name, None);
+        let Some(needs) = self.view.get(name).map(Entry::needs) else { return };
+        if self.view.peers.anybody_has(&needs) {
+            self.unmet.remove(name);
+        } else if self.unmet.insert(name.clone()) {
+            let text = format!("the job waits: it needs {needs}, and no live worker has all of that");
+            self.note(Level::Warn, Some(name), text);
+        }
     }
 
     fn do_step(&mut self, name: &JobName, job: Option<Arc<Job>>, known: Known, step: Step) {

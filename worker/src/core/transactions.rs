@@ -132,7 +132,8 @@ impl Core {
         self.skips.asked(name, skipped);
         let mut skips = self.carried(name);
         skips.extend_from_slice(skipped);
-        Move { slot, epoch: self.view.entry(name).epoch(), skips }
+        let entry = self.view.entry(name);
+        Move { slot, epoch: entry.epoch(), skips, unknown: entry.unknown_of_cursor() }
     }
 
     /// The stretches that a move of the cursor has to carry along.

@@ -9,7 +9,7 @@ use model::keys::{Key, KeyPrefix};
 use model::legacy::JobValue;
 use model::run::{Revision, SessionId};
 use model::values::{ActiveRun, JobStatus};
-use model::{Job, JobName, TimeZone, UnixMillis};
+use model::{Job, JobName, TimeZone, UnixMillis, Words};
 use serde_json::{Value, json};
 use store::memory::{LogState, TreeState};
 use store::{Change, Follow, Op, Range, RunQuery, Session, TreeError, Txn, TxnReply, protocol};
@@ -76,6 +76,7 @@ fn config(node: &str, max_runs: Option<usize>) -> CoreConfig {
         address: node.to_owned(),
         version: "1".to_owned(),
         labels: BTreeMap::new(),
+        features: Words::default(),
         zone: TimeZone::UTC,
         max_runs: max_runs.and_then(NonZeroUsize::new),
         inherited: Vec::new(),

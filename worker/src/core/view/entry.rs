@@ -5,7 +5,7 @@ use std::sync::Arc;
 use model::decide::{CURSOR_AHEAD, Seen, SeenCursor};
 use model::run::{Revision, RunId, Skipped, Slot};
 use model::values::{ActiveRun, Cursor, JobStatus, Timetable};
-use model::{Job, UnixMillis};
+use model::{Job, UnixMillis, Unknown, Words};
 use store::protocol::Known;
 
 /// The value of a key and the revision at which it became known. An absent key keeps the revision too.
@@ -53,6 +53,8 @@ pub(crate) struct Definition {
     pub(crate) created: Revision,
     /// `None` where the value can't be used.
     pub(crate) job: Option<Arc<Job>>,
+    /// What whoever runs it must understand. Where this worker does not, `job` is `None`.
+    pub(crate) needs: Words,
 }
 
 /// A cursor. Nearly always it was armed for the job as it stands, and then the timetable is not kept twice.
@@ -64,6 +66,8 @@ pub(crate) struct KnownCursor {
     armed_for: Option<Box<Timetable>>,
     /// The skipped stretches in it.
     skips: Vec<Pending>,
+    /// What a newer version put into it.
+    unknown: Unknown,
 }
 
 /// A skipped stretch in a cursor.
@@ -92,6 +96,8 @@ pub(crate) enum RunState {
     Active(Box<ActiveRun>),
     /// Its value can't be read; it keeps the job busy.
     Unreadable,
+    /// This worker lacks some of what it needs. It keeps the job busy, and is left to those who have all of it.
+    Beyond(Words),
     /// It was deleted, which the followed changes have not shown yet.
     Gone,
 }
@@ -101,7 +107,7 @@ impl KnownRun {
     pub(crate) fn active(&self) -> Option<&ActiveRun> {
         match &self.state {
             RunState::Active(active) => Some(active),
-            RunState::Unreadable | RunState::Gone => None,
+            RunState::Unreadable | RunState::Beyond(_) | RunState::Gone => None,
         }
     }
 }
@@ -246,6 +252,27 @@ impl Entry {
         cursor.map_or(Revision::NONE, |cursor| cursor.epoch)
     }
 
+    /// What a newer version put into the cursor; a new incarnation begins without.
+    pub(crate) fn unknown_of_cursor(&self) -> Unknown {
+        let cursor = self.cursor.value.as_ref().filter(|cursor| cursor.job == self.created());
+        cursor.map(|cursor| cursor.unknown.clone()).unwrap_or_default()
+    }
+
+    /// What whoever takes, ends or declares a run of the job must understand.
+    pub(crate) fn needs(&self) -> Words {
+        let of_job = self.definition.value.as_ref().map(|definition| &definition.needs);
+        let of_runs = self.runs().filter_map(|run| match &run.state {
+            RunState::Active(active) => Some(&active.needs),
+            RunState::Beyond(needs) => Some(needs),
+            RunState::Unreadable | RunState::Gone => None,
+        });
+        of_job
+            .into_iter()
+            .chain(of_runs)
+            .filter(|needs| !needs.is_empty())
+            .fold(Words::default(), |all, needs| all.and(needs))
+    }
+
     /// Whether the cursor was armed for the job as it stands.
     pub(crate) fn is_armed(&self) -> bool {
         let cursor = self.cursor.value.as_ref();
@@ -311,16 +338,21 @@ impl Entry {
             let skips = self.cursor.value.iter().flat_map(|cursor| &cursor.skips);
             skips.clone().any(|pending| pending.durable && pending.skipped == *skipped)
         };
-        let cursor = cursor.map(|Cursor { slot, job: incarnation, timetable, epoch, skips }| KnownCursor {
-            slot,
-            job: incarnation,
-            epoch,
-            armed_for: match job {
-                Some(job) if timetable.is_of(job) => None,
-                _ => Some(Box::new(timetable)),
-            },
-            skips: skips.into_iter().map(|skipped| Pending { durable: durable(&skipped), skipped }).collect(),
-        });
+        let cursor =
+            cursor.map(|Cursor { slot, job: incarnation, timetable, epoch, skips, unknown }| KnownCursor {
+                slot,
+                job: incarnation,
+                epoch,
+                armed_for: match job {
+                    Some(job) if timetable.is_of(job) => None,
+                    _ => Some(Box::new(timetable)),
+                },
+                skips: skips
+                    .into_iter()
+                    .map(|skipped| Pending { durable: durable(&skipped), skipped })
+                    .collect(),
+                unknown,
+            });
         self.cursor.set(revision, cursor)
     }
 
