@@ -7,3 +7,4 @@ mod places;
 mod rig;
 mod sessions;
 mod skips;
+mod versions;

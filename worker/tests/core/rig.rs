@@ -47,6 +47,7 @@ pub(crate) struct Node {
     pub(crate) replies: VecDeque<Input>,
     pub(crate) started: Vec<Start>,
     pub(crate) stopped: Vec<(RunKey, StopReason)>,
+    pub(crate) notes: Vec<String>,
     followed: Option<Revision>,
     sessions: u32,
     name: String,
@@ -108,7 +109,17 @@ impl Rig {
     }
 
     pub(crate) fn add(&mut self, node: &str, max_runs: Option<usize>) {
-        let (config, now) = (config(node, max_runs), self.now());
+        self.add_with(node, config(node, max_runs));
+    }
+
+    /// A worker that understands these features.
+    pub(crate) fn add_version(&mut self, node: &str, features: &[&str]) {
+        let features = features.iter().copied().collect();
+        self.add_with(node, CoreConfig { features, ..config(node, None) });
+    }
+
+    fn add_with(&mut self, node: &str, config: CoreConfig) {
+        let now = self.now();
         let info = config.info(now.wall, now.wall);
         let id = SessionId(format!("{node}-0"));
         let session = self.tree.open_session(self.boot, id, &info, self.lasts).unwrap();
@@ -122,6 +133,7 @@ impl Rig {
             replies: VecDeque::new(),
             started: Vec::new(),
             stopped: Vec::new(),
+            notes: Vec::new(),
             followed: None,
             sessions: 0,
             name: node.to_owned(),
@@ -318,11 +330,8 @@ impl Rig {
             Act::Order(Order::Ping) => me.replies.push_back(Input::Executor(Event::Alive)),
             Act::Sweep(session) => me.replies.push_back(Input::Swept(session)),
             Act::Spawn => me.replies.push_back(Input::Spawned(Ok(()))),
-            Act::Order(Order::StopAll(_) | Order::Fence(_))
-            | Act::Follow
-            | Act::Tell(_)
-            | Act::Note(_)
-            | Act::Count(_) => {}
+            Act::Note(note) => me.notes.push(note.text),
+            Act::Order(Order::StopAll(_) | Order::Fence(_)) | Act::Follow | Act::Tell(_) | Act::Count(_) => {}
         }
     }
 

@@ -279,7 +279,9 @@ mod tests {
         // Whoever takes no runs tidies up all the same, unless it is ending.
         for (why, stewards) in [(NotClaiming::Full, true), (NotClaiming::Ending, false)] {
             let info = WorkerInfo { not_claiming: Some(why), features: features("b"), ..info("b") };
-            views.iter_mut().for_each(|view| drop(view.put(session("b"), info.clone(), None)));
+            for view in &mut views {
+                view.put(session("b"), info.clone(), None);
+            }
             assert!(jobs().all(|job| views[1].rank(&job, &words(&["f"])) == Some(1)));
             let tidies = jobs().any(|job| views[1].steward(&job, &words(&["f"])) == Some(0));
             assert_eq!(tidies, stewards, "{why:?}");
