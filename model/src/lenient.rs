@@ -192,7 +192,7 @@ fn at<T>(part: impl fmt::Display, wrong: &Wrong, read: Result<T, Error>) -> Resu
 }
 
 struct Fields<'a> {
-    fields: <Map<String, Value> as IntoIterator>::IntoIter,
+    entries: <Map<String, Value> as IntoIterator>::IntoIter,
     next: Option<(String, Value)>,
     rest: &'a mut Rest,
     wrong: &'a Wrong,
@@ -200,7 +200,7 @@ struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     fn of(fields: Map<String, Value>, rest: &'a mut Rest, wrong: &'a Wrong) -> Self {
-        Self { fields: fields.into_iter(), next: None, rest, wrong }
+        Self { entries: fields.into_iter(), next: None, rest, wrong }
     }
 }
 
@@ -208,7 +208,7 @@ impl<'de> MapAccess<'de> for Fields<'_> {
     type Error = Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
-        self.next = self.fields.next();
+        self.next = self.entries.next();
         let name: Option<StringDeserializer<Error>> =
             self.next.as_ref().map(|(name, _)| name.clone().into_deserializer());
         name.map(|name| seed.deserialize(name)).transpose()
@@ -255,13 +255,13 @@ impl<'de, 'a> EnumAccess<'de> for Variant<'a> {
     fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Content<'a>), Error> {
         let Self { name, content, rest, wrong } = self;
         let value = seed.deserialize::<StringDeserializer<Error>>(name.clone().into_deserializer())?;
-        Ok((value, Content { name, content, rest, wrong }))
+        Ok((value, Content { name, value: content, rest, wrong }))
     }
 }
 
 struct Content<'a> {
     name: String,
-    content: Option<Value>,
+    value: Option<Value>,
     rest: &'a mut Rest,
     wrong: &'a Wrong,
 }
@@ -269,7 +269,7 @@ struct Content<'a> {
 impl Content<'_> {
     fn read<T>(self, read: impl FnOnce(Lenient<'_>) -> Result<T, Error>) -> Result<T, Error> {
         let mut rest = Rest::default();
-        let value = self.content.unwrap_or_default();
+        let value = self.value.unwrap_or_default();
         let read = read(Lenient { value, rest: &mut rest, wrong: self.wrong });
         self.rest.put_below(&self.name, rest);
         at(self.name, self.wrong, read)
@@ -280,7 +280,7 @@ impl<'de> VariantAccess<'de> for Content<'_> {
     type Error = Error;
 
     fn unit_variant(self) -> Result<(), Error> {
-        match self.content {
+        match self.value {
             None | Some(Value::Null) => Ok(()),
             Some(value) => Err(Error::invalid_type(unexpected(&value), &"a name without content")),
         }
