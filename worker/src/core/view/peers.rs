@@ -117,8 +117,8 @@ impl Peers {
             |info: &WorkerInfo| (is_able(info), stable_hash(&[name.as_str(), &info.node, &info.address]));
         // Workers that are named alike share what would be one worker's.
         let among_namesakes = |session: &SessionId| stable_hash(&[name.as_str(), &session.0]);
-        let weighs = weight(&mine.info);
-        let is_before = |(session, peer): &(&SessionId, &Peer)| match weight(&peer.info).cmp(&weighs) {
+        let ours = weight(&mine.info);
+        let is_before = |(session, peer): &(&SessionId, &Peer)| match weight(&peer.info).cmp(&ours) {
             Ordering::Equal => (among_namesakes(session), *session) > (among_namesakes(&self.me), &self.me),
             order => order.is_gt(),
         };
