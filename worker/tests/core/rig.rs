@@ -330,7 +330,7 @@ impl Rig {
             Act::Order(Order::Ping) => me.replies.push_back(Input::Executor(Event::Alive)),
             Act::Sweep(session) => me.replies.push_back(Input::Swept(session)),
             Act::Spawn => me.replies.push_back(Input::Spawned(Ok(()))),
-            Act::Note(note) => me.notes.push(note.text),
+            Act::Note(said) => me.notes.push(said.text),
             Act::Order(Order::StopAll(_) | Order::Fence(_)) | Act::Follow | Act::Tell(_) | Act::Count(_) => {}
         }
     }

@@ -14,18 +14,18 @@ const OVERLAP: &str = "*/10 * * * * *";
 /// A job that needs these features, of a form that only they explain if it has other fields.
 fn put_needy(rig: &mut Rig, job: &str, needs: &[&str], fields: Value) {
     rig.job(job, fields);
-    let mut value = value(rig, Key::Job(name(job)));
+    let mut value = value(rig, &Key::Job(name(job)));
     value["needs"] = json!(needs);
     rig.write(Op::Put(Key::Job(name(job)), value.to_string().into_bytes()));
 }
 
-fn value(rig: &Rig, key: Key) -> Value {
-    serde_json::from_slice(&rig.tree.get(&key).expect("it is there").value).unwrap()
+fn value(rig: &Rig, key: &Key) -> Value {
+    serde_json::from_slice(&rig.tree.get(key).expect("it is there").value).unwrap()
 }
 
 /// Adds fields to a value, as a newer version does.
 fn extend(rig: &mut Rig, key: Key, fields: Value) {
-    let mut value = value(rig, key.clone());
+    let mut value = value(rig, &key);
     let Value::Object(fields) = fields else { panic!("fields are an object") };
     value.as_object_mut().unwrap().extend(fields);
     rig.write(Op::Put(key, value.to_string().into_bytes()));
@@ -97,20 +97,20 @@ fn what_is_unknown_of_cursor_status_and_run_outlives_claims_ends_and_skips() {
     });
     rig.write(Op::Put(Key::Status(name("j")), status.to_string().into_bytes()));
     rig.pass_until(32);
-    assert_eq!(value(&rig, Key::Status(name("j")))["skipped"], json!({"Overlap": 2, "Paused": 4}));
+    assert_eq!(value(&rig, &Key::Status(name("j")))["skipped"], json!({"Overlap": 2, "Paused": 4}));
     rig.ended(0, first, ExitResult::Exited(0), None);
     rig.pass_until(42);
-    let status = value(&rig, Key::Status(name("j")));
+    let status = value(&rig, &Key::Status(name("j")));
     assert_eq!(status["runs"], json!({"Replaced": 3, "Succeeded": 1}));
     assert_eq!((&status["recent"][0]["started"], status.get("z")), (&json!(1), Some(&Value::Null)));
-    let cursor = value(&rig, Key::Cursor(name("j")));
+    let cursor = value(&rig, &Key::Cursor(name("j")));
     assert_eq!((&cursor["x"], &cursor["jitter"]), (&json!([1]), &json!({"y": 0.5})));
     assert_eq!(cursor["slot"], json!(DAY + 40_000), "it has moved since");
     // A new incarnation begins without.
     rig.delete("j");
     rig.job("j", json!({"schedule": OVERLAP}));
     rig.pass_until(52);
-    assert_eq!(value(&rig, Key::Cursor(name("j"))).get("x"), None);
+    assert_eq!(value(&rig, &Key::Cursor(name("j"))).get("x"), None);
 }
 
 #[test]
@@ -128,14 +128,14 @@ fn what_is_unknown_of_a_run_that_waits_is_there_when_it_is_taken_and_lost() {
     rig.write(Op::Put(key.clone(), waits.to_string().into_bytes()));
     rig.pass_until(5);
     assert_eq!(rig.starts().len(), 1, "it is taken");
-    let run = value(&rig, key.clone());
+    let run = value(&rig, &key);
     assert_eq!((&run["avoid"], run.get("waiting")), (&json!(["x"]), None));
     let session = rig.nodes.pop().unwrap().core.session().clone();
     rig.tree.close_session(rig.boot, &session);
     rig.add("b", None);
     rig.nodes[0].log_is_away = true;
     rig.pass_until(60);
-    let run = value(&rig, key);
+    let run = value(&rig, &key);
     assert_eq!((&run["ended"]["outcome"], &run["avoid"]), (&json!("Lost"), &json!(["x"])));
 }
 
@@ -182,7 +182,7 @@ fn a_job_with_a_policy_that_nobody_knows_yet_is_not_run_and_not_changed() {
         json!({"spec": {"schedule": OVERLAP, "concurrencyPolicy": "Queue", "template": {"command": "true"}}});
     rig.write(Op::Put(Key::Job(name("j")), text.to_string().into_bytes()));
     rig.pass_until(30);
-    assert_eq!((rig.starts(), value(&rig, Key::Job(name("j")))), (Vec::new(), text));
+    assert_eq!((rig.starts(), value(&rig, &Key::Job(name("j")))), (Vec::new(), text));
 }
 
 #[test]
