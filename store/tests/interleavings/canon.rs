@@ -131,7 +131,10 @@ impl<'a> Canon<'a> {
         self.number(number(active.slot));
         self.revision(active.job);
         self.number(active.waiting.is_some());
-        self.number(active.ended.as_ref().map_or(-1, |end| end.outcome as i64));
+        match &active.ended {
+            None => self.number(u8::MAX),
+            Some(end) => self.outcome(end.outcome),
+        }
         self.stretches(&active.skipped);
     }
 
