@@ -132,7 +132,7 @@ impl<'a> Canon<'a> {
         self.revision(active.job);
         self.number(active.waiting.is_some());
         match &active.ended {
-            None => self.number(u8::MAX),
+            None => self.number(-1),
             Some(end) => self.outcome(end.outcome),
         }
         self.stretches(&active.skipped);
