@@ -64,7 +64,7 @@ async fn claim<T: Tree>(tree: &T, client: &Client) -> Result<(), Refused> {
         }
         Err(why) => return Err(Refused::Kubernetes(why.to_string())),
     };
-    let ours = ClusterInfo { uid };
+    let ours = ClusterInfo { uid, unknown: model::Unknown::default() };
     let value = serde_json::to_vec(&ours).unwrap_or_default();
     let txn = Txn {
         when: vec![Compare::Created(Key::Cluster, Revision::NONE)],
@@ -74,7 +74,7 @@ async fn claim<T: Tree>(tree: &T, client: &Client) -> Result<(), Refused> {
     let reply = tree.commit(txn).await?;
     let Some(found) = reply.found.first() else { return Ok(()) };
     let whose = serde_json::from_slice::<ClusterInfo>(&found.value).ok();
-    if whose.as_ref() == Some(&ours) {
+    if whose.as_ref().is_some_and(|whose| whose.uid == ours.uid) {
         return Ok(());
     }
     Err(Refused::Another {

@@ -106,6 +106,8 @@ async fn fill(store: &Embedded) -> Result<(), Box<dyn Error>> {
         epoch: Revision::NONE,
         waiting: None,
         ended: None,
+        needs: model::Words::default(),
+        unknown: model::Unknown::default(),
     };
     put_value(store, Key::Run(rotate.clone().into(), RunId::of_slot(&rotate, Revision(9), slot)), &active)
         .await
@@ -180,7 +182,8 @@ async fn add_runs(
             message: if good { String::new() } else { "exit status 3".to_owned() },
             output: Output { head: text.repeat(6).into_bytes(), cut: 0, tail: Vec::new() },
         };
-        status.add_run(RecentRun { run, slot, outcome: *outcome, ended });
+        let unknown = model::Unknown::default();
+        status.add_run(RecentRun { run, slot, outcome: *outcome, ended, unknown });
         entries.push(LogEntry::Run { record, keep: History::default() });
     }
     if outcomes.len() < 16 && !outcomes.is_empty() {

@@ -11,7 +11,7 @@ mod resource;
 use axum::http::StatusCode;
 use model::job::{JobError, Owner};
 use model::keys::Key;
-use model::legacy::{JobValue, LegacyJob, MAX_VALUE_BYTES};
+use model::legacy::{JobValue, LegacyJob, MAX_VALUE_BYTES, ValueError};
 use model::name::NameError;
 use model::{Job, JobName, TimeZone};
 use serde::Deserialize;
@@ -200,9 +200,14 @@ impl<T: Tree, L: RunLog> App<T, L> {
     }
 }
 
-/// What the legacy calls show of a value: the key's name, and nothing else of a value that is no job.
+/// What the legacy calls show of a value: the key's name, and nothing else of a value that is no job. One that needs what is
+/// unknown here has these fields as well.
 pub(crate) fn shown(name: &str, value: &[u8]) -> LegacyJob {
-    let legacy = JobValue::from_bytes(value).map(|value| value.legacy).unwrap_or_default();
+    let legacy = match JobValue::from_bytes(value) {
+        Ok(value) => value.legacy,
+        Err(ValueError::Needs { .. }) => serde_json::from_slice(value).unwrap_or_default(),
+        Err(_) => LegacyJob::default(),
+    };
     LegacyJob { name: name.to_owned(), ..legacy }
 }
 

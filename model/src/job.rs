@@ -121,7 +121,8 @@ pub enum Owner {
 
 /// The text form of a job, as stored in the tree and written by people. See `docs/reference.md` for each field.
 ///
-/// A field that this version does not know is refused and not passed over: the job would run otherwise than it is meant.
+/// A field that this version does not know is refused where people write it: it is a typing error. In the tree it is kept
+/// and passed over ([`crate::legacy::JobValue::read`]).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct JobSpec {

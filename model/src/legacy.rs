@@ -1,15 +1,17 @@
 //! The JSON that the replaced system reads and writes, and how ours fits into it.
 //!
-//! A job's value has the three legacy fields. Jobs of ours carry two more, `spec` and `owner`, which an old reader
+//! A job's value has the three legacy fields. Jobs of ours carry more, `spec`, `owner` and `needs`, which an old reader
 //! ignores; `command` and `cronExpr` then only show what `spec` says.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use thiserror::Error;
 
-use crate::JobName;
 use crate::job::{Job, JobError, JobSpec, Owner};
+use crate::lenient::{self, ReadError, Rest, UnknownName};
 use crate::record::RunRecord;
 use crate::schedule::{Dialect, Schedule, TimeZone};
+use crate::{JobName, Words, features};
 
 /// The largest value that is read as a job. etcd refuses requests beyond 1.5 MiB by default.
 pub const MAX_VALUE_BYTES: usize = 1 << 20;
@@ -30,17 +32,37 @@ pub struct LegacyJob {
 }
 
 /// The value of `jobs/n`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobValue {
     /// What old readers see.
-    #[serde(flatten)]
     pub legacy: LegacyJob,
     /// The job in full; absent for one put by hand or by the legacy page.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spec: Option<JobSpec>,
     /// Who writes this key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<Owner>,
+    /// What whoever runs the job must understand ([`crate::features`]). The lock of a job with needs is `reserved`: the
+    /// replaced system understands none.
+    pub needs: Words,
+    /// What a newer version put beside these, or into them.
+    rest: Rest,
+}
+
+/// The fields of a value, in their order.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Fields {
+    #[serde(default, deserialize_with = "null_is_empty")]
+    name: String,
+    #[serde(default, deserialize_with = "null_is_empty")]
+    command: String,
+    #[serde(default, deserialize_with = "null_is_empty")]
+    cron_expr: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    spec: Option<JobSpec>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    owner: Option<Owner>,
+    #[serde(default, skip_serializing_if = "Words::is_empty")]
+    needs: Words,
 }
 
 /// Why a value is not a job.
@@ -52,11 +74,24 @@ pub enum ValueError {
     /// Not JSON, or not of the right shape.
     #[error("the value is not a job; write {{\"name\":\"…\",\"command\":\"…\",\"cronExpr\":\"…\"}}")]
     Json(#[source] serde_json::Error),
-    /// What this version does not know, probably written by a newer one.
-    #[error(
-        "the job asks for something that this version does not know; update this program, or take it out of the job"
-    )]
-    Newer(#[source] serde_json::Error),
+    /// A newer version wrote it, and it must be understood to run it. Nothing else of it was read.
+    #[error("the job needs {missing}, which this program does not know; update this program")]
+    Needs {
+        /// Everything that it needs.
+        needs: Words,
+        /// What of that is unknown here.
+        missing: Words,
+    },
+    /// A policy or another name that this version does not know. The value may be right, so it is not to be replaced.
+    #[error("{place} is {name:?}, which this program does not know; write {known}, or update this program")]
+    Name {
+        /// The fields from the outermost one, with dots.
+        place: String,
+        /// What is there.
+        name: String,
+        /// What may be there, as far as is known.
+        known: String,
+    },
     /// JSON, but no valid job.
     #[error("the value is not a valid job")]
     Job(#[source] JobError),
@@ -66,9 +101,17 @@ impl ValueError {
     /// The whole story in one sentence.
     pub fn explain(&self) -> String {
         match self {
-            Self::TooLarge(_) => self.to_string(),
-            Self::Json(source) | Self::Newer(source) => format!("{self} ({source})"),
+            Self::TooLarge(_) | Self::Needs { .. } | Self::Name { .. } => self.to_string(),
+            Self::Json(source) => format!("{self} ({source})"),
             Self::Job(source) => source.explain(),
+        }
+    }
+
+    /// Whether the value may be right for a newer version.
+    pub fn may_be_newer(&self) -> bool {
+        match self {
+            Self::Needs { .. } | Self::Name { .. } => true,
+            Self::TooLarge(_) | Self::Json(_) | Self::Job(_) => false,
         }
     }
 }
@@ -76,7 +119,7 @@ impl ValueError {
 impl JobValue {
     /// The value of a job of the legacy form.
     pub fn of_legacy(legacy: LegacyJob) -> Self {
-        Self { legacy, spec: None, owner: None }
+        Self { legacy, spec: None, owner: None, needs: Words::default(), rest: Rest::default() }
     }
 
     /// The value of a job in full. `job` is what [`Job::new`] made of `spec`.
@@ -86,24 +129,69 @@ impl JobValue {
             command: job.command.display(),
             cron_expr: job.schedule.legacy_text().unwrap_or_else(|| job.schedule.text().to_owned()),
         };
-        Self { legacy, spec: Some(spec), owner }
+        let needs = features::needed_by(job);
+        Self { legacy, spec: Some(spec), owner, needs, rest: Rest::default() }
     }
 
-    /// Reads a stored value.
+    /// The value after a change of its spec: what it needed and what is unknown of it stays.
+    #[must_use]
+    pub fn with_spec(self, job: &Job, spec: JobSpec, owner: Option<Owner>) -> Self {
+        let new = Self::of_spec(job, spec, owner);
+        Self { needs: self.needs.and(&new.needs), rest: self.rest, ..new }
+    }
+
+    /// Reads a stored value with what this version understands.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ValueError> {
+        Self::read(bytes, &features::known())
+    }
+
+    /// Reads a stored value. Fields that are not known are kept. One that needs what is not among `features` is not read.
+    pub fn read(bytes: &[u8], features: &Words) -> Result<Self, ValueError> {
         if bytes.len() > MAX_VALUE_BYTES {
             return Err(ValueError::TooLarge(bytes.len()));
         }
-        serde_json::from_slice(bytes).map_err(|why| {
-            let text = why.to_string();
-            let newer = text.starts_with("unknown field") || text.starts_with("unknown variant");
-            if newer { ValueError::Newer(why) } else { ValueError::Json(why) }
-        })
+        let value: Value = serde_json::from_slice(bytes).map_err(ValueError::Json)?;
+        let needs = value.get("needs").map_or(Ok(Words::default()), Words::deserialize);
+        let needs = needs.map_err(ValueError::Json)?;
+        if !features.hold(&needs) {
+            let missing = features.lacking(&needs);
+            return Err(ValueError::Needs { needs, missing });
+        }
+        let (fields, rest) = lenient::read(value).map_err(|why| match why {
+            ReadError::Json(why) => ValueError::Json(why),
+            ReadError::Name(UnknownName { place, name, known }) => {
+                ValueError::Name { place: place.join("."), name, known: known.join(" or ") }
+            }
+        })?;
+        let Fields { name, command, cron_expr, spec, owner, needs } = fields;
+        Ok(Self { legacy: LegacyJob { name, command, cron_expr }, spec, owner, needs, rest })
     }
 
     /// The value as stored.
     pub fn to_bytes(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("strings and numbers always make JSON")
+        let Self { legacy: LegacyJob { name, command, cron_expr }, spec, owner, needs, rest } = self.clone();
+        let fields = Fields { name, command, cron_expr, spec, owner, needs };
+        let written = if rest.is_empty() {
+            serde_json::to_vec(&fields)
+        } else {
+            serde_json::to_value(&fields).and_then(|mut value| {
+                rest.put_back(&mut value);
+                serde_json::to_vec(&value)
+            })
+        };
+        written.expect("strings and numbers always make JSON")
+    }
+
+    /// Whether both define the same job of the same owner, as this version understands them: whatever the order of their
+    /// fields, whether defaults are spelt out, and whatever unknown fields they have. Of a job in full the legacy fields
+    /// only show what the spec says, in the words of the version that wrote them, and don't count.
+    pub fn means_the_same(&self, other: &Self) -> bool {
+        let Self { legacy, spec, owner, needs, rest: _ } = self;
+        let same_legacy = spec.is_some() || {
+            let (ours, theirs) = (legacy, &other.legacy);
+            (&ours.command, &ours.cron_expr) == (&theirs.command, &theirs.cron_expr)
+        };
+        same_legacy && *spec == other.spec && *owner == other.owner && *needs == other.needs
     }
 
     /// The job that this value under the key of `name` means. A legacy expression is read in `zone`.

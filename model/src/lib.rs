@@ -13,21 +13,27 @@
 //! Not here: how any of it is stored (`store`), executed (`worker`) or described to Kubernetes (`crds`).
 
 pub mod decide;
+pub mod features;
 pub mod hash;
 pub mod job;
 pub mod keys;
 pub mod lane;
 pub mod legacy;
+mod lenient;
 pub mod name;
 pub mod next;
 pub mod record;
 pub mod run;
 pub mod schedule;
 pub mod time;
+pub mod unknown;
 pub mod values;
+pub mod words;
 
 pub use job::Job;
 pub use lane::{Lane, NodeName};
 pub use name::JobName;
 pub use schedule::{Dialect, Schedule, TimeZone};
 pub use time::UnixMillis;
+pub use unknown::Unknown;
+pub use words::Words;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::hash::stable_hash;
+use crate::words::{Word, named};
 use crate::{Lane, UnixMillis};
 
 /// One scheduled instant of one job. Jitter and lateness never change it: it is the slot's identity.
@@ -117,7 +118,7 @@ impl fmt::Display for SessionId {
 }
 
 /// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Outcome {
     /// The command's own process ended with status 0.
     Succeeded,
@@ -129,10 +130,14 @@ pub enum Outcome {
     Killed,
     /// Its worker died; how far the command came is not known.
     Lost,
+    /// A newer version's, which is kept, counted and shown under its name. None of those above.
+    Other(Word),
 }
 
+named!(Outcome);
+
 impl Outcome {
-    /// Every outcome, in the order of lists and counters.
+    /// Every outcome that this version decides, in the order of lists and counters.
     pub const ALL: [Self; 5] = [Self::Succeeded, Self::Failed, Self::TimedOut, Self::Killed, Self::Lost];
 
     /// The name that users read in status, records and metrics.
@@ -143,7 +148,14 @@ impl Outcome {
             Self::TimedOut => "TimedOut",
             Self::Killed => "Killed",
             Self::Lost => "Lost",
+            Self::Other(word) => word.as_str(),
         }
+    }
+
+    /// The outcome of this name; `None` where [`Word::new`] makes no word of it.
+    pub fn named(name: &str) -> Option<Self> {
+        let known = Self::ALL.into_iter().find(|outcome| outcome.as_str() == name);
+        known.or_else(|| Word::new(name).map(Self::Other))
     }
 }
 
@@ -154,7 +166,7 @@ impl fmt::Display for Outcome {
 }
 
 /// Why a slot did not become a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SkipReason {
     /// An earlier run of the job had not ended, and the policy is `Forbid`.
     Overlap,
@@ -167,9 +179,16 @@ pub enum SkipReason {
     /// The clock had been ahead, and slots up to here were decided by it. It was set back, and the job goes on from its
     /// right time: the slots of the stretch are decided once more, as they come.
     ClockSet,
+    /// A newer version's, which is kept, counted and shown under its name. None of those above.
+    Other(Word),
 }
 
+named!(SkipReason);
+
 impl SkipReason {
+    /// Every reason that this version decides.
+    pub const ALL: [Self; 5] = [Self::Overlap, Self::Deadline, Self::Suspended, Self::Missed, Self::ClockSet];
+
     /// The name that users read.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -178,7 +197,14 @@ impl SkipReason {
             Self::Suspended => "Suspended",
             Self::Missed => "Missed",
             Self::ClockSet => "ClockSet",
+            Self::Other(word) => word.as_str(),
         }
+    }
+
+    /// The reason of this name; `None` where [`Word::new`] makes no word of it.
+    pub fn named(name: &str) -> Option<Self> {
+        let known = Self::ALL.into_iter().find(|reason| reason.as_str() == name);
+        known.or_else(|| Word::new(name).map(Self::Other))
     }
 }
 
@@ -188,7 +214,8 @@ impl fmt::Display for SkipReason {
     }
 }
 
-/// A stretch of slots of one job that did not run, all for one reason.
+/// A stretch of slots of one job that did not run, all for one reason. It identifies itself: unlike other values it keeps
+/// no field that this version does not know, so a newer version puts what it adds beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Skipped {
     /// The first slot of the stretch.

@@ -1,6 +1,8 @@
 //! The values behind the tree's keys (see [`crate::keys`]), all of them JSON.
 //!
-//! Each type reads what any earlier version wrote: fields are only added, and an added one has a default.
+//! Each type reads what any earlier version wrote: fields are only added, and an added one has a default. And it reads what
+//! a later version wrote: what it does not know it keeps, so that the value can be written again without loss. What its
+//! reader must not pass over is listed in `needs` ([`crate::features`]).
 
 use std::collections::BTreeMap;
 
@@ -9,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::job::Job;
 use crate::run::{Outcome, Revision, RunId, SessionId, SkipReason, Skipped, Slot};
 use crate::schedule::Dialect;
-use crate::{Lane, UnixMillis};
+use crate::{Lane, UnixMillis, Unknown, Words};
 
 /// How many outcomes a [`JobStatus`] remembers.
 pub const RECENT_OUTCOMES: usize = 16;
@@ -70,6 +72,9 @@ pub struct Cursor {
     /// between the move and the record loses none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skips: Vec<PendingSkip>,
+    /// What a newer version put beside these.
+    #[serde(flatten)]
+    pub unknown: Unknown,
 }
 
 /// A skipped stretch that may not be in the run log yet. It keeps the identity it was skipped under when a later life of
@@ -103,6 +108,9 @@ impl PendingSkip {
 pub struct ClusterInfo {
     /// The uid of its namespace `kube-system`.
     pub uid: String,
+    /// What a newer version put beside it.
+    #[serde(flatten)]
+    pub unknown: Unknown,
 }
 
 /// `runs/…`: a claimed slot. While this exists, the run is somebody's to finish.
@@ -142,6 +150,13 @@ pub struct ActiveRun {
     /// killed while it waited. What is left is to record that, which any worker can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<DeclaredEnd>,
+    /// What whoever takes, ends or declares the run must understand. Others leave it alone; it keeps its job busy for
+    /// them too.
+    #[serde(default, skip_serializing_if = "Words::is_empty")]
+    pub needs: Words,
+    /// What a newer version put beside these.
+    #[serde(flatten)]
+    pub unknown: Unknown,
 }
 
 /// The end of a run that nobody executes.
@@ -152,6 +167,9 @@ pub struct DeclaredEnd {
     pub outcome: Outcome,
     /// The sentence for its record.
     pub message: String,
+    /// What a newer version put beside these.
+    #[serde(flatten)]
+    pub unknown: Unknown,
 }
 
 impl ActiveRun {
@@ -177,6 +195,9 @@ impl ActiveRun {
 pub struct Waiting {
     /// Why its command did not start, as one sentence.
     pub because: String,
+    /// What a newer version put beside it.
+    #[serde(flatten)]
+    pub unknown: Unknown,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes what it skips by reference")]
@@ -254,6 +275,9 @@ pub struct JobStatus {
     /// The latest stretch of skipped slots.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_skipped: Option<Skipped>,
+    /// What a newer version put beside these.
+    #[serde(flatten)]
+    pub unknown: Unknown,
 }
 
 /// One entry of [`JobStatus::recent`].
@@ -268,6 +292,9 @@ pub struct RecentRun {
     pub outcome: Outcome,
     /// When it ended.
     pub ended: UnixMillis,
+    /// What a newer version put beside these.
+    #[serde(flatten)]
+    pub unknown: Unknown,
 }
 
 impl JobStatus {
@@ -277,7 +304,7 @@ impl JobStatus {
         self.last_schedule_time = self.last_schedule_time.max(Some(run.slot));
         let last = match run.outcome {
             Outcome::Succeeded => &mut self.last_successful_time,
-            Outcome::Failed | Outcome::TimedOut | Outcome::Killed | Outcome::Lost => {
+            Outcome::Failed | Outcome::TimedOut | Outcome::Killed | Outcome::Lost | Outcome::Other(_) => {
                 &mut self.last_failure_time
             }
         };
@@ -295,6 +322,17 @@ impl JobStatus {
             self.last_skipped = Some(*stretch);
         }
     }
+}
+
+/// What the reader of a value must understand, of whatever kind and form the rest of it is. Where that says nothing that can
+/// be read, it needs nothing.
+pub fn needs_of(value: &[u8]) -> Words {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Needy {
+        needs: Words,
+    }
+    serde_json::from_slice::<Needy>(value).unwrap_or_default().needs
 }
 
 /// Why a worker takes no slots.
@@ -335,6 +373,12 @@ pub struct WorkerInfo {
     /// Its clock when it wrote this. `since` stands in where an older version left it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock: Option<UnixMillis>,
+    /// What it understands ([`crate::features`]); 0.1.0 says nothing, and has nothing of it.
+    #[serde(default, skip_serializing_if = "Words::is_empty")]
+    pub features: Words,
+    /// What a newer version put beside these.
+    #[serde(flatten)]
+    pub unknown: Unknown,
 }
 
 impl WorkerInfo {
@@ -349,6 +393,8 @@ impl WorkerInfo {
             capacity: None,
             not_claiming: None,
             clock: None,
+            features: Words::default(),
+            unknown: Unknown::default(),
         }
     }
 }
@@ -370,7 +416,8 @@ mod tests {
             let slot = Slot(UnixMillis(i * 1000));
             let outcome = if i % 2 == 0 { Outcome::Succeeded } else { Outcome::Failed };
             let run = RunId::of_slot(&job, Revision(1), slot);
-            status.add_run(RecentRun { run, slot, outcome, ended: UnixMillis(i * 1000 + 1) });
+            let unknown = Unknown::default();
+            status.add_run(RecentRun { run, slot, outcome, ended: UnixMillis(i * 1000 + 1), unknown });
         }
         assert_eq!(status.runs, [(Outcome::Succeeded, 10), (Outcome::Failed, 10)].into());
         assert_eq!(status.recent.len(), RECENT_OUTCOMES);

@@ -126,19 +126,3 @@ fn values_that_are_no_jobs_are_refused_with_a_sentence() {
         assert!(error.explain().contains(sentence), "{value}: {}", error.explain());
     }
 }
-
-#[test]
-fn what_a_newer_version_asks_for_is_refused_and_not_passed_over() {
-    for (spec, unknown) in [
-        (r#"{"schedule":"* * * * *","template":{"command":"x"},"someday":1}"#, "unknown field `someday`"),
-        (r#"{"schedule":"* * * * *","template":{"command":"x","someday":1}}"#, "unknown field `someday`"),
-        (
-            r#"{"schedule":"* * * * *","template":{"command":"x"},"concurrencyPolicy":"Someday"}"#,
-            "unknown variant `Someday`",
-        ),
-    ] {
-        let value = format!(r#"{{"name":"a","command":"x","cronExpr":"* * * * *","spec":{spec}}}"#);
-        let why = JobValue::from_bytes(value.as_bytes()).expect_err("it is not known").explain();
-        assert!(why.contains("update this program") && why.contains(unknown), "{why}");
-    }
-}

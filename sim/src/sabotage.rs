@@ -62,7 +62,7 @@ impl Sabotage {
 }
 
 /// Every sabotage by its name.
-pub const ALL: [(&str, Sabotage); 22] = [
+pub const ALL: [(&str, Sabotage); 23] = [
     ("cursor-not-compared", Sabotage::CursorNotCompared),
     ("token-not-compared", Sabotage::TokenNotCompared),
     ("session-not-compared", Sabotage::SessionNotCompared),
@@ -85,6 +85,7 @@ pub const ALL: [(&str, Sabotage); 22] = [
     ("incarnation-forgotten", Sabotage::Core(Broken::IncarnationForgotten)),
     ("deaf-while-ending", Sabotage::Core(Broken::DeafWhileEnding)),
     ("place-in-line-lost", Sabotage::Core(Broken::PlaceInLineLost)),
+    ("needs-ignored", Sabotage::Core(Broken::NeedsIgnored)),
 ];
 
 impl Sabotage {

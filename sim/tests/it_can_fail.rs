@@ -11,8 +11,8 @@ use std::time::Instant;
 
 use sim::check::Invariant::{
     self, CursorForward, Definition, FairShare, GoneWithWorker, Grace, HolderEnds, JobsGoOn, KillsReach,
-    LostTruly, OneRecord, Recorded, RunsCounted, RunsEnd, SkipsKept, SkipsTrue, SlotsCovered, WithinLease,
-    WorkersEnd,
+    LostTruly, NeedsKept, OneRecord, Recorded, RunsCounted, RunsEnd, SkipsKept, SkipsTrue, SlotsCovered,
+    WithinLease, WorkersEnd,
 };
 use sim::cluster;
 use sim::plan::Plan;
@@ -24,7 +24,7 @@ const SEEDS: u64 = 150;
 type Row = (&'static str, fn(u64) -> Plan, &'static [Invariant]);
 
 /// A sabotage, the scene in which it shows, and the promises of which one is broken.
-const ROWS: [Row; 22] = [
+const ROWS: [Row; 23] = [
     ("cursor-not-compared", scenes::any, &[CursorForward, SlotsCovered]),
     ("token-not-compared", scenes::any, &[RunsCounted, HolderEnds]),
     ("session-not-compared", scenes::claims_of_the_dead, &[Definition]),
@@ -47,6 +47,7 @@ const ROWS: [Row; 22] = [
     ("incarnation-forgotten", scenes::created_again, &[KillsReach]),
     ("deaf-while-ending", scenes::long_goodbye, &[Grace]),
     ("place-in-line-lost", scenes::few_places, &[FairShare]),
+    ("needs-ignored", scenes::two_versions, &[NeedsKept]),
 ];
 
 /// How a row went: what it is, whether it is as it should be, and a line.

@@ -146,7 +146,11 @@ fn what_may_not_become_of_a_run_record() {
         }),
         ("it is called lost while its session lives", Invariant::LostTruly, |ledger| {
             ledger.claim(10);
-            let ended = Some(DeclaredEnd { outcome: Outcome::Lost, message: String::new() });
+            let ended = Some(DeclaredEnd {
+                outcome: Outcome::Lost,
+                message: String::new(),
+                unknown: model::Unknown::default(),
+            });
             let lost = ActiveRun { ended, ..ledger.active(10, FIRST) };
             let then = vec![ledger.put_run(10, &lost)];
             ledger.by(SECOND, then);
@@ -155,7 +159,11 @@ fn what_may_not_become_of_a_run_record() {
             ledger.claim(10);
             let then = vec![ledger.put_run(10, &ledger.waits(10))];
             ledger.by(FIRST, then);
-            let ended = Some(DeclaredEnd { outcome: Outcome::Killed, message: String::new() });
+            let ended = Some(DeclaredEnd {
+                outcome: Outcome::Killed,
+                message: String::new(),
+                unknown: model::Unknown::default(),
+            });
             let killed = ActiveRun { ended, ..ledger.waits(10) };
             let then = vec![ledger.put_run(10, &killed)];
             ledger.by(SECOND, then);

@@ -21,7 +21,7 @@ use model::run::{Outcome, Revision, RunId, Skipped, Slot};
 use model::values::{
     ActiveRun, Cursor, DeclaredEnd, JobStatus, LockValue, PendingSkip, Timetable, Waiting, WorkerInfo,
 };
-use model::{Job, JobName, Lane, UnixMillis};
+use model::{Job, JobName, Lane, UnixMillis, Unknown, Words};
 use serde::Serialize;
 
 use crate::tree::{Compare, KeyValue, Op, Range, Session, Txn};
@@ -53,11 +53,13 @@ pub struct Move {
     pub epoch: Revision,
     /// The skipped stretches that the cursor holds after it ([`Cursor::skips`]).
     pub skips: Vec<PendingSkip>,
+    /// What a newer version put into the cursor ([`Cursor::unknown`]).
+    pub unknown: Unknown,
 }
 
 impl From<Slot> for Move {
     fn from(slot: Slot) -> Self {
-        Self { slot, epoch: Revision::NONE, skips: Vec::new() }
+        Self { slot, epoch: Revision::NONE, skips: Vec::new(), unknown: Unknown::default() }
     }
 }
 
@@ -89,6 +91,8 @@ pub fn claim(
         epoch: to.epoch,
         waiting: None,
         ended: None,
+        needs: Words::default(),
+        unknown: Unknown::default(),
     };
     let mut when = on_definition(lane, known, session);
     let mut then = vec![
@@ -138,7 +142,7 @@ fn take_lock(
 pub fn give_back(lane: &Lane, run: (&RunId, &ActiveRun), token: Revision, because: &str) -> Txn {
     let (id, active) = run;
     let key = Key::Run(lane.clone(), id.clone());
-    let waiting = Waiting { because: because.to_owned() };
+    let waiting = Waiting { because: because.to_owned(), unknown: Unknown::default() };
     let waits = ActiveRun { waiting: Some(waiting), ..active.clone() };
     Txn {
         when: vec![Compare::Modified(key.clone(), token)],
@@ -265,8 +269,7 @@ pub fn lose(
     message: String,
 ) -> (ActiveRun, Txn) {
     let gone = Compare::Created(Key::Worker(run.1.session.clone()), Revision::NONE);
-    let (active, mut txn) =
-        declare(lane, run, token, session, DeclaredEnd { outcome: Outcome::Lost, message });
+    let (active, mut txn) = declare(lane, run, token, session, end(Outcome::Lost, message));
     txn.when.push(gone);
     (active, txn)
 }
@@ -279,7 +282,11 @@ pub fn kill_waiting(
     session: &Session,
     message: String,
 ) -> (ActiveRun, Txn) {
-    declare(lane, run, token, session, DeclaredEnd { outcome: Outcome::Killed, message })
+    declare(lane, run, token, session, end(Outcome::Killed, message))
+}
+
+fn end(outcome: Outcome, message: String) -> DeclaredEnd {
+    DeclaredEnd { outcome, message, unknown: Unknown::default() }
 }
 
 fn declare(
@@ -459,8 +466,8 @@ fn read_all(lane: &Lane) -> Vec<Op> {
 
 /// The cursor that a transaction with this move puts.
 pub fn cursor(job: &Job, known: Known, to: Move) -> Cursor {
-    let Move { slot, epoch, skips } = to;
-    Cursor { slot, job: known.created, timetable: Timetable::of(job), epoch, skips }
+    let Move { slot, epoch, skips, unknown } = to;
+    Cursor { slot, job: known.created, timetable: Timetable::of(job), epoch, skips, unknown }
 }
 
 fn put(key: Key, value: &impl Serialize) -> Op {

@@ -86,6 +86,7 @@ impl Config {
             address: self.address.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             labels: self.labels.clone(),
+            features: model::features::known(),
             zone: self.zone,
             max_runs: self.max_runs,
             inherited: inherited.collect(),

@@ -185,6 +185,7 @@ impl Printer {
             Outcome::TimedOut => (RED, "timed out"),
             Outcome::Killed => (YELLOW, "killed"),
             Outcome::Lost => (RED, "lost"),
+            Outcome::Other(word) => (YELLOW, word.as_str()),
         };
         let mut text = format!("{} {job} {}", self.time(*ended, now()), self.colour(colour, outcome));
         if let Some(started) = started {
@@ -218,6 +219,7 @@ impl Printer {
             model::run::SkipReason::Suspended => "the job was suspended",
             model::run::SkipReason::Missed => "nothing ran jobs then",
             model::run::SkipReason::ClockSet => "the clock was set back, and the job goes on from now",
+            model::run::SkipReason::Other(word) => word.as_str(),
         };
         let until = if skipped.from == skipped.to {
             String::new()

@@ -121,7 +121,14 @@ fn runs_that_go_on_and_runs_that_ended_show_with_their_times() {
     let run = |slot| RunId::of_slot(name(), Revision(1), Slot(after(slot)));
     let mut ended = JobStatus { last_schedule_time: Some(Slot(after(10))), ..JobStatus::default() };
     for (slot, outcome) in [(0, Outcome::Succeeded), (10, Outcome::Failed)] {
-        ended.add_run(RecentRun { run: run(slot), slot: Slot(after(slot)), outcome, ended: after(slot + 4) });
+        let (ended_at, unknown) = (after(slot + 4), model::Unknown::default());
+        ended.add_run(RecentRun {
+            run: run(slot),
+            slot: Slot(after(slot)),
+            outcome,
+            ended: ended_at,
+            unknown,
+        });
     }
     let active = json!({
         "session": "node-1.5", "node": "node-1", "slot": after(20), "attempt": 0, "claimed": after(19),

@@ -12,7 +12,7 @@ use axum::http::StatusCode;
 use futures::future::try_join_all;
 use model::job::Owner;
 use model::keys::Key;
-use model::legacy::JobValue;
+use model::legacy::{JobValue, LegacyJob};
 use model::next::{held_back, next_slot};
 use model::run::{Outcome, SkipReason, Skipped, Slot};
 use model::values::{ActiveRun, Cursor, JobStatus, RecentRun};
@@ -24,6 +24,7 @@ use store::{KeyValue, RunLog, Tree, TreeError, protocol};
 use super::{named, parameters, text};
 use crate::app::{App, Shared};
 use crate::clock;
+use crate::jobs::shown;
 use crate::reply::Refusal;
 
 /// How many jobs a page has when nothing is asked for, and at most.
@@ -266,7 +267,10 @@ impl JobView {
     fn of(name: &JobName, pair: &KeyValue, decided: Option<Slot>, zone: TimeZone, now: UnixMillis) -> Self {
         let mut value = match JobValue::from_bytes(&pair.value) {
             Ok(value) => value,
-            Err(error) => return Self::invalid(name.as_str(), error.explain()),
+            Err(error) => {
+                let LegacyJob { command, cron_expr, .. } = shown(name.as_str(), &pair.value);
+                return Self { command, cron_expr, ..Self::invalid(name.as_str(), error.explain()) };
+            }
         };
         let owner = value.owner.take();
         let legacy = value.legacy.clone();
@@ -306,12 +310,10 @@ impl JobView {
             last_successful_time,
             last_failure_time,
             last_skipped,
+            unknown: _,
         } = status;
-        let recent = recent.into_iter().rev().map(|RecentRun { run, slot, outcome, ended }| RecentView {
-            run: run.to_string(),
-            slot: slot.to_string(),
-            outcome,
-            ended: ended.to_string(),
+        let recent = recent.into_iter().rev().map(|RecentRun { run, slot, outcome, ended, unknown: _ }| {
+            RecentView { run: run.to_string(), slot: slot.to_string(), outcome, ended: ended.to_string() }
         });
         self.status = StatusView {
             runs,

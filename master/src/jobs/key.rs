@@ -41,15 +41,16 @@ impl<T: Tree, L: RunLog> App<T, L> {
     ) -> Result<bool, ChangeError> {
         let value = JobValue::from_bytes(&present.value)
             .map_err(|why| ChangeError::Unreadable { name: name.clone(), why: why.explain() })?;
-        let mut spec = match value.spec {
+        let mut spec = match &value.spec {
             Some(spec) if spec.suspend == suspend => return Ok(true),
             None if !suspend => return Ok(true),
-            Some(spec) => spec,
+            Some(spec) => spec.clone(),
             None => spec(name, &value.legacy, self.zone)?,
         };
         spec.suspend = suspend;
         let job = Job::new(name.clone(), spec.clone()).map_err(ChangeError::Job)?;
-        let value = JobValue::of_spec(&job, spec, value.owner).to_bytes();
+        let owner = value.owner.clone();
+        let value = value.with_spec(&job, spec, owner).to_bytes();
         let lock = self.tree.get(Key::Lock(name.clone())).await?;
         let lock_seen = lock.as_ref().map_or(Revision::NONE, |pair| pair.modified);
         let txn = match lock.map(|pair| LockValue::from_bytes(&pair.value)) {
@@ -79,11 +80,20 @@ fn changed(
     wanted: LegacyJob,
     zone: TimeZone,
 ) -> Result<JobValue, ChangeError> {
-    let present = present.and_then(|pair| JobValue::from_bytes(&pair.value).ok());
-    let Some(JobValue { legacy: shown, spec: Some(mut spec), owner: _ }) = present else {
+    let present = match present.map(|pair| JobValue::from_bytes(&pair.value)) {
+        Some(Ok(value)) => Some(value),
+        // What a newer version wrote is not replaced by those three fields.
+        Some(Err(why)) if why.may_be_newer() => {
+            return Err(ChangeError::Unreadable { name: name.clone(), why: why.explain() });
+        }
+        Some(Err(_)) | None => None,
+    };
+    let Some((present, mut spec)) = present.and_then(|value| value.spec.clone().map(|spec| (value, spec)))
+    else {
         check(name, &wanted, zone)?;
         return Ok(JobValue::of_legacy(wanted));
     };
+    let shown = &present.legacy;
     if wanted.cron_expr != shown.cron_expr {
         spec.schedule = in_standard_dialect(&wanted.cron_expr, zone, name).map_err(ChangeError::Job)?;
     }
@@ -92,7 +102,7 @@ fn changed(
         spec.template.exec.clear();
     }
     let job = Job::new(name.clone(), spec.clone()).map_err(ChangeError::Job)?;
-    Ok(JobValue::of_spec(&job, spec, None))
+    Ok(present.with_spec(&job, spec, None))
 }
 
 /// The job in full that a job of the legacy form means.

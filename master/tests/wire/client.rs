@@ -156,7 +156,8 @@ impl Server {
             .await
             .unwrap();
         let mut status = JobStatus::default();
-        status.add_run(RecentRun { run: run.clone(), slot, outcome: Outcome::Failed, ended });
+        let unknown = model::Unknown::default();
+        status.add_run(RecentRun { run: run.clone(), slot, outcome: Outcome::Failed, ended, unknown });
         self.put(Key::Status(job(name).into()), serde_json::to_vec(&status).unwrap()).await;
         run
     }

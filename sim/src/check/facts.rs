@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use model::record::{RunRecord, SkipRecord};
 use model::run::{Outcome, RunId, SessionId, SkipReason};
-use model::{JobName, UnixMillis};
+use model::{JobName, UnixMillis, Words};
 
 use super::witness::Witness;
 use crate::time::At;
@@ -28,6 +28,8 @@ pub(super) struct SessionFacts {
     pub(super) removed: bool,
     /// What its worker said that its clock reads, and when.
     pub(super) clocks: Vec<(At, UnixMillis)>,
+    /// What its worker understands.
+    pub(super) features: Words,
 }
 
 /// One attempt of a run.
@@ -73,7 +75,8 @@ pub(super) fn skip_name(record: &SkipRecord) -> SkipName {
 impl Facts {
     pub(super) fn opened(&mut self, session: SessionId, of: WorkerId) {
         self.latest.insert(of, session.clone());
-        self.sessions.insert(session, SessionFacts { of, lives: false, removed: false, clocks: Vec::new() });
+        let (clocks, features) = (Vec::new(), Words::default());
+        self.sessions.insert(session, SessionFacts { of, lives: false, removed: false, clocks, features });
     }
 
     pub(super) fn worker_died(&mut self, worker: WorkerId, now: At) {
@@ -104,6 +107,12 @@ impl Facts {
     pub(super) fn is_former(&self, session: &SessionId) -> bool {
         let worker = self.worker_of(session);
         worker.and_then(|worker| self.latest.get(&worker)).is_some_and(|latest| latest != session)
+    }
+
+    /// Whether a worker said of any of its sessions that it understands all of this.
+    pub(super) fn has(&self, worker: WorkerId, needs: &Words) -> bool {
+        needs.is_empty()
+            || self.sessions.values().any(|session| session.of == worker && session.features.hold(needs))
     }
 
     /// How many sessions live.

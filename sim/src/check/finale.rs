@@ -25,6 +25,8 @@ pub struct End {
     pub quiet_since: At,
     /// How long a due slot may take to be decided, a run to be taken again, and a process to start, by job.
     pub patience: BTreeMap<JobName, Duration>,
+    /// The jobs that need what no worker has.
+    pub unmet: BTreeSet<JobName>,
 }
 
 /// How long a run may be recorded, or its end, without anything happening.
@@ -144,7 +146,7 @@ impl Ledger {
     fn goes_on(&self, end: &End, facts: &Facts) -> Result<(), Broken> {
         let patience = end.patience.get(&self.name).copied().unwrap_or(SETTLES);
         let quiet = end.now.since(end.quiet_since);
-        if quiet < patience {
+        if quiet < patience || end.unmet.contains(&self.name) {
             return Ok(());
         }
         for (run, seen) in &self.runs {

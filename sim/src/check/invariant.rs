@@ -34,6 +34,8 @@ pub enum Invariant {
     HolderEnds,
     /// Nothing is decided on a definition that is not the present one, or that is suspended.
     Definition,
+    /// A job's slots are decided by workers that have what it needs.
+    NeedsKept,
     /// A command gets the grace that it was promised.
     Grace,
     /// A record says what happened to the process.
@@ -88,6 +90,7 @@ impl Invariant {
             Self::SkipsKept => "Promised: a skipped stretch leaves the cursor once it is recorded.",
             Self::HolderEnds => "Promised: a run is ended or given back by its holder, or once that is dead.",
             Self::Definition => "Promised: nothing is decided on a definition that is not the present one.",
+            Self::NeedsKept => "Promised: a job's slots are decided by workers that have what it needs.",
             Self::Grace => "Promised: a command gets its grace, unless something cuts it.",
             Self::TrueRecords => "Promised: a record says what happened to the process.",
             Self::LostTruly => "Promised: a run is called lost only where something died.",

@@ -172,6 +172,22 @@ impl Ledger {
         self.hits.iter().find(|(revision, _)| *revision > created).map(|(_, at)| *at)
     }
 
+    /// Whether whoever decides a slot or takes a run that waits has what the job needs.
+    fn understood(&self, by: WorkerId, delta: &Delta, facts: &Facts) -> Result<(), Broken> {
+        let Some(definition) = &self.definition else { return Ok(()) };
+        let taken = |(run, put): &(RunId, Option<PutRun>)| {
+            let held = |active: &Read<ActiveRun>| matches!(active, Read::Value(active) if active.is_held());
+            let waited = self.runs.get(run).and_then(|seen| seen.active.as_ref());
+            waited.is_some_and(ActiveRun::is_waiting) && put.as_ref().is_some_and(|put| held(&put.active))
+        };
+        let decides = matches!(delta.cursor, Some(Some(_))) || delta.runs.iter().any(taken);
+        if decides && !facts.has(by, &definition.needs) {
+            let text = format!("worker {} lacks what the job needs: {}", by.0, definition.needs);
+            return broken(Invariant::NeedsKept, text);
+        }
+        Ok(())
+    }
+
     fn seen(&self, modified: Revision, cursor: Cursor) -> SeenCursor {
         let Timetable { schedule, dialect, zone, suspended: _ } = &cursor.timetable;
         let zone = TimeZone::parse(zone).ok();
@@ -195,6 +211,7 @@ impl Ledger {
             let text = format!("a worker put {key}, and the job runs on any node");
             return broken(Invariant::Definition, text);
         }
+        self.understood(by, &delta, facts)?;
         let gone: Vec<(RunId, SeenRun)> = delta
             .runs
             .iter()

@@ -169,8 +169,9 @@ impl Checker {
 
     fn session_changed(&mut self, now: At, by: By, id: &SessionId, registration: Registration) {
         let Some(session) = self.facts.sessions.get_mut(id) else { return };
-        session.lives = matches!(registration, Registration::Put(_));
-        if let Registration::Put(clock) = registration {
+        session.lives = matches!(registration, Registration::Put(..));
+        if let Registration::Put(clock, features) = registration {
+            session.features = features;
             session.clocks.extend(clock.map(|clock| (now, clock)));
             return;
         }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use model::keys::{Key, KeyPrefix};
 use model::legacy::JobValue;
 use model::run::{Revision, RunId, SessionId};
-use model::values::{ActiveRun, Cursor, JobStatus, LockValue, WorkerInfo};
-use model::{Job, JobName, Lane, TimeZone, UnixMillis};
+use model::values::{ActiveRun, Cursor, JobStatus, LockValue, WorkerInfo, needs_of};
+use model::{Job, JobName, Lane, TimeZone, UnixMillis, Words};
 use serde::de::DeserializeOwned;
 use store::{Change, KeyValue, protocol};
 
@@ -25,6 +25,7 @@ pub(super) struct Definition {
     pub(super) modified: Revision,
     /// `None` where the value can't be used.
     pub(super) job: Option<Arc<Job>>,
+    pub(super) needs: Words,
 }
 
 /// A run record that was put.
@@ -54,10 +55,10 @@ pub(super) struct Delta {
 }
 
 /// What became of a registration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Registration {
-    /// It was put, and says what the worker's clock reads.
-    Put(Option<UnixMillis>),
+    /// It was put, and says what the worker's clock reads, and what it understands.
+    Put(Option<UnixMillis>, Words),
     Ended,
 }
 
@@ -108,7 +109,9 @@ pub(super) fn read(prefix: &KeyPrefix, zone: TimeZone, changes: &[Change]) -> Tr
             Key::Worker(session) => {
                 let registration = put.map_or(Registration::Ended, |pair| {
                     let info = protocol::read::<WorkerInfo>(pair).ok();
-                    Registration::Put(info.and_then(|info| info.clock))
+                    info.map_or(Registration::Put(None, Words::default()), |info| {
+                        Registration::Put(info.clock, info.features)
+                    })
                 });
                 read.sessions.push((session, registration));
             }
@@ -126,8 +129,9 @@ fn delta(jobs: &mut BTreeMap<JobName, Delta>, name: JobName, revision: Revision)
 }
 
 fn definition(name: &JobName, zone: TimeZone, pair: &KeyValue) -> Definition {
-    let job = JobValue::from_bytes(&pair.value).and_then(|value| value.into_job(name.clone(), zone));
-    Definition { created: pair.created, modified: pair.modified, job: job.ok().map(Arc::new) }
+    let needs = needs_of(&pair.value);
+    let job = JobValue::read(&pair.value, &needs).and_then(|value| value.into_job(name.clone(), zone));
+    Definition { created: pair.created, modified: pair.modified, job: job.ok().map(Arc::new), needs }
 }
 
 fn value<T: DeserializeOwned>(pair: &KeyValue) -> Read<T> {

@@ -54,6 +54,11 @@ impl Environment {
         Some(self.jobs.get(self.ids.get(name)?)?.profile)
     }
 
+    /// Whether a job needs [`crate::plan::LATER`] now.
+    pub(super) fn needs_later(&self, id: usize) -> bool {
+        self.jobs.get(&id).is_some_and(|job| job.later)
+    }
+
     fn name(&self, id: usize) -> Option<JobName> {
         self.jobs.get(&id).map(|job| job.name.clone())
     }
@@ -73,11 +78,12 @@ impl World<'_> {
         if self.no_space > 0 {
             return self.after(AGAIN, Ev::Environment(Later::Put(id)));
         }
-        let (name, value, form) = (job.name.clone(), job.value(), job.form);
+        let (name, value) = (job.name.clone(), job.value());
+        let reserved = job.form == Form::Reserved || job.later;
         self.say(Some(&name), || format!("the job is put: {}", String::from_utf8_lossy(&value)));
         let mut ops = vec![Op::Put(Key::Job(name.clone()), value)];
-        let lock = self.tree.get(&Key::Lock(name.clone())).map(|pair| pair.value == b"reserved");
-        if form == Form::Reserved && lock.is_none() {
+        let lock = self.tree.get(&Key::Lock(name.clone()));
+        if reserved && lock.is_none() {
             ops.push(Op::Put(Key::Lock(name), b"reserved".to_vec()));
         }
         self.put(ops);
@@ -162,6 +168,10 @@ impl World<'_> {
             Edit::Missed(missed) => {
                 in_full(job);
                 job.missed = *missed;
+            }
+            Edit::Later(later) => {
+                in_full(job);
+                job.later = *later;
             }
         }
         if self.tree.get(&Key::Job(job.name.clone())).is_some() {

@@ -49,6 +49,7 @@ impl World<'_> {
             What::CrashNode { node } => self.crash(node),
             What::ClockStep { node, by } => self.step(node, by),
             What::Deregister { node } => self.deregister(node),
+            What::Upgrade { node } => self.upgrade(node),
             What::Slow { .. }
             | What::Lossy { .. }
             | What::Late { .. }
@@ -89,6 +90,7 @@ impl World<'_> {
                 self.bring_up(node);
             }
             What::PauseWorker { node } => self.pause_on(node, false),
+            What::Upgrade { node } => self.upgrade(node),
             What::PauseExecutor { node } => self.pause_executor_on(node, false),
             What::ClockStep { node, by } => self.step(node, -by),
             other => self.end_of_job(index, &other),
@@ -131,6 +133,16 @@ impl World<'_> {
             at.wanted = true;
         }
         self.start_worker(node);
+    }
+
+    /// A worker of the other version takes the place of the present one, or starts whenever one starts.
+    fn upgrade(&mut self, node: usize) {
+        let Some(at) = self.nodes.get_mut(&node) else { return };
+        at.later = !at.later;
+        if at.wanted && at.worker.is_some() {
+            self.take_down(node, "is replaced by another version");
+            self.bring_up(node);
+        }
     }
 
     fn stop_on(&mut self, node: usize, grace: u64, again: Option<u64>) {

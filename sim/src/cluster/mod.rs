@@ -37,7 +37,7 @@ use self::process::Process;
 use self::shell::Worker;
 use self::tree::Request;
 use crate::check::{Checker, End, ExecutorId, Exit, Invariant, Tally, Violation, WorkerId};
-use crate::plan::Plan;
+use crate::plan::{JobPlan, Plan};
 use crate::queue::Queue;
 use crate::sabotage::Sabotage;
 use crate::time::At;
@@ -319,9 +319,17 @@ impl<'a> World<'a> {
     }
 
     fn finish(&mut self) {
-        let patience = self.plan.jobs.iter().map(|job| (job.name.clone(), self.plan.patience(job))).collect();
+        let jobs = self
+            .plan
+            .jobs
+            .iter()
+            .map(|job| JobPlan { later: self.environment.needs_later(job.id), ..job.clone() });
+        let jobs: Vec<JobPlan> = jobs.collect();
+        let patience = jobs.iter().map(|job| (job.name.clone(), self.plan.patience(job))).collect();
+        let nobody = !self.nodes.values().any(|node| node.later && node.wanted);
+        let unmet = jobs.iter().filter(|job| job.later && nobody).map(|job| job.name.clone()).collect();
         let wall = self.plan.epoch + self.now.elapsed();
-        let end = End { now: self.now, wall, quiet_since: self.plan.quiet, patience };
+        let end = End { now: self.now, wall, quiet_since: self.plan.quiet, patience, unmet };
         self.checker.finish(&end);
     }
 }

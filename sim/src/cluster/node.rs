@@ -41,6 +41,8 @@ pub(super) struct Node {
     /// A worker is started here when there is none.
     pub(super) wanted: bool,
     pub(super) max_runs: Option<usize>,
+    /// Whether its worker has [`crate::plan::LATER`].
+    pub(super) later: bool,
     /// Until when the fence may pass because of a fault.
     pub(super) disturbed: At,
 }
@@ -56,6 +58,7 @@ impl Node {
             worker: None,
             wanted: true,
             max_runs: node.max_runs,
+            later: node.later,
             disturbed: At(0),
         }
     }

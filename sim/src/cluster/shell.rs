@@ -19,6 +19,7 @@ use super::tree::{Request, about};
 use super::watch::Watch;
 use super::{Ev, World};
 use crate::check::{ExecutorId, Invariant, WorkerId};
+use crate::plan::LATER;
 use crate::time::At;
 
 /// How long a worker waits before it asks again for its first session.
@@ -115,6 +116,7 @@ impl World<'_> {
             address: format!("10.0.0.{node}"),
             version: "0.0.0".to_owned(),
             labels: BTreeMap::new(),
+            features: self.nodes[&node].later.then_some(LATER).into_iter().collect(),
             zone: TimeZone::UTC,
             max_runs: self.nodes[&node].max_runs.and_then(NonZeroUsize::new),
             inherited: Vec::new(),

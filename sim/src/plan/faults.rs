@@ -30,6 +30,8 @@ pub enum Edit {
     Allow(bool),
     /// What happens to slots that passed.
     Missed(Missed),
+    /// Whether it needs [`LATER`](super::LATER).
+    Later(bool),
 }
 
 /// Numbers are those of nodes and jobs; times are in milliseconds.
@@ -77,6 +79,9 @@ pub enum What {
     DiskFull { node: usize },
     /// A node can't start processes.
     SpawnFails { node: usize },
+    /// A worker is replaced by one of another version, which has [`LATER`](super::LATER) if that one had not, and the
+    /// other way round; at the end by one as before.
+    Upgrade { node: usize },
     /// Somebody deletes a worker's registration.
     Deregister { node: usize },
     /// A job is changed.
@@ -134,6 +139,7 @@ impl What {
             | Self::ClockStep { node, .. }
             | Self::DiskFull { node }
             | Self::SpawnFails { node }
+            | Self::Upgrade { node }
             | Self::Deregister { node } => Some(*node),
             _ => None,
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use model::job::{ConcurrencyPolicy, JobSpec, MissedRunPolicy, OutputLimit, RunTemplate};
 use model::legacy::{JobValue, LegacyJob};
 use model::schedule::TimeZone;
-use model::{Job, JobName, UnixMillis};
+use model::{Job, JobName, UnixMillis, Words};
 
 /// In which form a job is in the tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +81,8 @@ pub struct JobPlan {
     pub grace: u32,
     /// Whether it is suspended.
     pub suspend: bool,
+    /// Whether it needs [`LATER`](super::LATER). Not one of the replaced system's form.
+    pub later: bool,
     /// What its processes do.
     pub profile: Profile,
 }
@@ -115,6 +117,11 @@ impl JobPlan {
         }
     }
 
+    /// What whoever runs it must understand.
+    pub fn needs(&self) -> Words {
+        self.later.then_some(super::LATER).into_iter().collect()
+    }
+
     /// The value of its key.
     ///
     /// # Panics
@@ -131,12 +138,14 @@ impl JobPlan {
         }
         let spec = self.spec();
         let job = Job::new(self.name.clone(), spec.clone()).expect("plans have valid jobs");
-        JobValue::of_spec(&job, spec, None).to_bytes()
+        let mut value = JobValue::of_spec(&job, spec, None);
+        value.needs = self.needs();
+        value.to_bytes()
     }
 
     /// About how long it is from slot to slot.
     pub fn interval(&self) -> Duration {
-        let job = JobValue::from_bytes(&self.value())
+        let job = JobValue::read(&self.value(), &self.needs())
             .and_then(|value| value.into_job(self.name.clone(), TimeZone::UTC));
         let Ok(job) = job else { return Duration::ZERO };
         let begin = UnixMillis(1_772_323_200_000);
@@ -160,6 +169,9 @@ impl fmt::Display for JobPlan {
         }
         if *suspend {
             write!(f, ", suspended")?;
+        }
+        if self.later {
+            write!(f, ", needs {}", self.needs())?;
         }
         let Profile { least, most, fail, crash, stubborn, leave, slow } = profile;
         write!(

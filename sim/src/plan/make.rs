@@ -35,15 +35,30 @@ pub(super) fn plan(seed: u64, size: &Size) -> Plan {
             (job.form, job.schedule) = (Form::Spec, schedule.clone());
         }
     }
+    let mut rng_of_versions = Rng::new(seed, &["versions"]);
+    let mixed = rng_of_versions.percent(30);
+    if mixed {
+        mix(&mut plan, &mut rng_of_versions);
+    }
     if size.faults {
         let wild = rng.pick(&[20, 40, 80, 160]);
-        plan.faults = faults(&plan, wild);
+        plan.faults = faults(&plan, wild, mixed);
         if size.schedule.is_some() {
             let edits = |fault: &Fault| matches!(fault.what, What::Edit { to: Edit::Schedule(_), .. });
             plan.faults.retain(|fault| !edits(fault));
         }
     }
     plan
+}
+
+/// Some of the jobs need what only some of the workers have.
+fn mix(plan: &mut Plan, rng: &mut Rng) {
+    for node in &mut plan.nodes {
+        node.later = rng.percent(50) || node.id == 0;
+    }
+    for job in &mut plan.jobs {
+        job.later = rng.percent(40) && job.form != Form::Legacy;
+    }
 }
 
 fn node(seed: u64, id: usize, limited: bool) -> NodePlan {
@@ -54,6 +69,7 @@ fn node(seed: u64, id: usize, limited: bool) -> NodePlan {
         wall_ppm: rng.signed(-200..=200),
         boot_ppm: if rng.percent(70) { rng.signed(-100..=100) } else { rng.signed(-4500..=4500) },
         max_runs: limited.then(|| usize::try_from(rng.range(1..=4)).unwrap_or(1)),
+        later: false,
         from: At(0) + if id == 0 { rng.seconds(0..=1) } else { rng.seconds(0..=20) },
     }
 }
@@ -77,6 +93,7 @@ fn job(seed: u64, id: usize) -> JobPlan {
         active_deadline: (!plain && rng.percent(25)).then(|| rng.pick(&[1, 5, 15])),
         grace: if plain { 30 } else { rng.pick(&[0, 1, 5, 10, 30]) },
         suspend: !plain && rng.percent(4),
+        later: false,
         profile: Profile {
             least: most / rng.pick(&[1, 2, 10]),
             most,
@@ -123,7 +140,8 @@ fn missed(rng: &mut Rng) -> Missed {
 }
 
 /// `wild`: how many faults in an hour for each node, and about as many for all jobs together.
-fn faults(plan: &Plan, wild: u64) -> Vec<Fault> {
+/// In a cluster of `mixed` versions workers are replaced by those of the other version, and jobs begin to need a feature.
+fn faults(plan: &Plan, wild: u64, mixed: bool) -> Vec<Fault> {
     let mut made = Vec::new();
     let minutes = plan.quiet.elapsed().as_secs() / 60;
     for node in &plan.nodes {
@@ -141,6 +159,16 @@ fn faults(plan: &Plan, wild: u64) -> Vec<Fault> {
     for _ in 0..=(wild * minutes / 20) {
         let job = rng.index(plan.jobs.len().max(1));
         made.push(window(plan, &mut rng, |rng| of_job(rng, job)));
+    }
+    if mixed {
+        let mut rng = Rng::new(plan.seed, &["faults", "versions"]);
+        for _ in 0..=(wild * minutes / 200) {
+            let (node, job) = (rng.index(plan.nodes.len().max(1)), rng.index(plan.jobs.len().max(1)));
+            made.push(window(plan, &mut rng, |_| (What::Upgrade { node }, 60)));
+            made.push(window(plan, &mut rng, |rng| {
+                (What::Edit { job, to: Edit::Later(rng.percent(50)) }, 0)
+            }));
+        }
     }
     made.sort_by_key(|fault| fault.at);
     for (id, fault) in made.iter_mut().enumerate() {

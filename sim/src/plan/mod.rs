@@ -40,6 +40,9 @@ impl Default for Size {
     }
 }
 
+/// A feature that some workers have and some jobs need.
+pub const LATER: &str = "later";
+
 /// A node, on which at most one worker runs at a time.
 #[derive(Clone, Copy, Debug)]
 pub struct NodePlan {
@@ -53,6 +56,8 @@ pub struct NodePlan {
     pub boot_ppm: i64,
     /// How many runs its worker takes at once.
     pub max_runs: Option<usize>,
+    /// Whether its worker understands [`LATER`].
+    pub later: bool,
     /// When its worker is started first.
     pub from: At,
 }
@@ -120,7 +125,8 @@ impl Plan {
         };
         // A lost run is waited for, a stuck owner is passed over, and a backlog is worked off.
         let alone = Duration::from_secs(150) + 3 * self.session + 2 * longest(job) + 2 * job.interval();
-        let places: usize = self.nodes.iter().filter_map(|node| node.max_runs).sum();
+        let able = self.nodes.iter().filter(|node| node.later || !job.later);
+        let places: usize = able.filter_map(|node| node.max_runs).sum();
         if places == 0 {
             return alone;
         }
@@ -141,11 +147,14 @@ impl fmt::Display for Plan {
             self.quiet,
             self.end
         )?;
-        for NodePlan { id, ahead, wall_ppm, boot_ppm, max_runs, from } in &self.nodes {
+        for NodePlan { id, ahead, wall_ppm, boot_ppm, max_runs, later, from } in &self.nodes {
             write!(
                 f,
                 "node {id}: clock {ahead:+} ms {wall_ppm:+} ppm, boot clock {boot_ppm:+} ppm, from {from}"
             )?;
+            if *later {
+                write!(f, ", with {LATER}")?;
+            }
             match max_runs {
                 Some(most) => writeln!(f, ", at most {most} runs")?,
                 None => writeln!(f)?,

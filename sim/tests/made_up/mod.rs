@@ -7,7 +7,7 @@ use model::keys::{Key, KeyPrefix};
 use model::run::{Outcome, Revision, RunId, SessionId, SkipReason, Skipped, Slot};
 use model::schedule::TimeZone;
 use model::values::{ActiveRun, Cursor, JobStatus, PendingSkip, RecentRun, Timetable, Waiting, WorkerInfo};
-use model::{JobName, Lane, UnixMillis};
+use model::{JobName, Lane, UnixMillis, Unknown};
 use serde::Serialize;
 use sim::check::{By, Checker, ExecutorId, Invariant, Start, WorkerId};
 use sim::plan::{Plan, Size};
@@ -66,7 +66,7 @@ impl Ledger {
         let mut job = Plan::make(1, &size).jobs.remove(0);
         (job.name, job.form, job.schedule, job.zone) =
             (name(), sim::plan::Form::Spec, "*/10 * * * * *".to_owned(), "UTC");
-        (job.allow, job.suspend, job.starting_deadline) = (false, suspend, None);
+        (job.allow, job.suspend, job.starting_deadline, job.later) = (false, suspend, None, false);
         self.commit(By::Others, vec![Op::Put(Key::Job(name()), job.value())]);
     }
 
@@ -103,7 +103,7 @@ impl Ledger {
         let timetable = Timetable { schedule, dialect: model::Dialect::Standard, zone, suspended: false };
         let (job, epoch) = (self.job().0, Revision::NONE);
         let skips = skips.iter().map(|skipped| PendingSkip { skipped: *skipped, job, epoch }).collect();
-        Cursor { slot: slot(to), job, timetable, epoch, skips }
+        Cursor { slot: slot(to), job, timetable, epoch, skips, unknown: Unknown::default() }
     }
 
     pub(crate) fn cursor(&self, to: i64, skips: &[Skipped]) -> Op {
@@ -129,6 +129,8 @@ impl Ledger {
             epoch: Revision::NONE,
             waiting: None,
             ended: None,
+            needs: model::Words::default(),
+            unknown: Unknown::default(),
         }
     }
 
@@ -143,7 +145,7 @@ impl Ledger {
     }
 
     pub(crate) fn waits(&self, at: i64) -> ActiveRun {
-        let waiting = Some(Waiting { because: "late".to_owned() });
+        let waiting = Some(Waiting { because: "late".to_owned(), unknown: Unknown::default() });
         ActiveRun { waiting, ..self.active(at, FIRST) }
     }
 
@@ -151,7 +153,14 @@ impl Ledger {
         let before = self.tree.get(&Key::Status(name().into()));
         let mut status: JobStatus =
             before.map(|pair| serde_json::from_slice(&pair.value).unwrap()).unwrap_or_default();
-        status.add_run(RecentRun { run: self.run(at), slot: slot(at), outcome, ended: UnixMillis(0) });
+        let unknown = Unknown::default();
+        status.add_run(RecentRun {
+            run: self.run(at),
+            slot: slot(at),
+            outcome,
+            ended: UnixMillis(0),
+            unknown,
+        });
         status
     }
 

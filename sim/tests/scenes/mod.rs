@@ -1,6 +1,8 @@
 //! Scenes: small plans made by hand, each with the rare constellation in which one rule matters. What is drawn in them
 //! depends on the seed.
 
+#![allow(dead_code, reason = "each test takes the scenes that it needs")]
+
 use std::time::Duration;
 
 use model::{JobName, UnixMillis};
@@ -232,6 +234,21 @@ pub(crate) fn refusals(seed: u64) -> Plan {
     scene.plan
 }
 
+/// Workers of two versions, which change places, and jobs that need what only one of them has.
+pub(crate) fn two_versions(seed: u64) -> Plan {
+    let mut scene = Scene::new(seed, 3, 6, 4);
+    scene.plan.nodes[1].later = true;
+    scene.jobs(8, EVERY_TEN_SECONDS, |job| job.later = job.id % 2 == 0);
+    for round in 0..4 {
+        let node = scene.rng.index(3);
+        scene.at(20 + round * 80, 35_000, What::Upgrade { node });
+        let (job, to) = (scene.rng.index(8), Edit::Later(scene.rng.percent(60)));
+        scene.at(40 + round * 80, 0, What::Edit { job, to });
+        scene.at(50 + round * 80, 5000, What::KillWorker { node });
+    }
+    scene.plan
+}
+
 fn minutes(minutes: u64) -> Duration {
     Duration::from_secs(minutes * 60)
 }
@@ -255,7 +272,15 @@ struct Scene {
 impl Scene {
     /// One with so many nodes, in which things happen for so many minutes; then so many are quiet.
     fn new(seed: u64, nodes: usize, busy: u64, quiet: u64) -> Self {
-        let node = |id| NodePlan { id, ahead: 0, wall_ppm: 0, boot_ppm: 0, max_runs: None, from: At(0) };
+        let node = |id| NodePlan {
+            id,
+            ahead: 0,
+            wall_ppm: 0,
+            boot_ppm: 0,
+            max_runs: None,
+            later: false,
+            from: At(0),
+        };
         let plan = Plan {
             seed,
             epoch: UnixMillis(1_772_323_200_000),
@@ -283,6 +308,7 @@ impl Scene {
                 active_deadline: None,
                 grace: 5,
                 suspend: false,
+                later: false,
                 profile: brief(500, 3000),
             };
             with(&mut job);

@@ -20,14 +20,15 @@ pub(super) fn is_due(record: &str, kept: u32) -> bool {
     stable_hash(&[record]).is_multiple_of(u64::from(kept / 10).max(1))
 }
 
-/// Removes the oldest records of a job beyond what is kept. Documents of the replaced system have no outcome and stay.
+/// Removes the oldest records of a job beyond what is kept, those with outcomes of a newer version among the others that
+/// did not succeed. Documents of the replaced system have no outcome, and no text compares with that: they stay.
 pub(super) async fn forget_runs(of: &Collections, job: &JobName, keep: History) -> Result<()> {
-    let (succeeded, others) = Outcome::ALL.split_at(1);
-    for (outcomes, kept) in [(succeeded, keep.succeeded), (others, keep.failed)] {
-        let outcomes: Vec<_> = outcomes.iter().map(|outcome| outcome.as_str()).collect();
+    let succeeded = Outcome::Succeeded.as_str();
+    let others = doc! { "$gt": "", "$ne": succeeded };
+    for (outcomes, kept) in [(doc! { "$eq": succeeded }, keep.succeeded), (others, keep.failed)] {
         let mut before = Vec::new();
         loop {
-            let all = of.log.find(doc! { "jobName": job.as_str(), "outcome": { "$in": &outcomes } });
+            let all = of.log.find(doc! { "jobName": job.as_str(), "outcome": outcomes.clone() });
             let old = all.sort(schema::newest_first()).skip(kept.into()).limit(BATCH);
             let old = old.projection(doc! { "outcome": 1, "outputChunks": 1 }).await?;
             let old: Vec<Document> = old.try_collect().await?;

@@ -76,6 +76,7 @@ pub(crate) async fn a_finish_on_a_moved_status_passes_with_the_new_one<S: Tree>(
         slot: slot(1),
         outcome: Outcome::Succeeded,
         ended: slot(1).0,
+        unknown: model::Unknown::default(),
     });
     let reply =
         commit(store, protocol::finish(&Lane::from(&job.name), &claimed.run, claimed.token, stale, &first))

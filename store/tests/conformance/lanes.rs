@@ -3,7 +3,7 @@
 use model::keys::{Folder, Key};
 use model::run::{Outcome, Revision};
 use model::values::{JobStatus, RecentRun};
-use model::{Job, JobName, Lane, NodeName, UnixMillis};
+use model::{Job, JobName, Lane, NodeName, UnixMillis, Unknown};
 use store::protocol;
 use store::{Range, Session, Tree};
 
@@ -35,7 +35,7 @@ async fn finish<S: Tree>(store: &S, lane: &Lane, claimed: &Claimed) -> bool {
     let Claimed { run, token, active } = claimed;
     let mut status = JobStatus::default();
     let (slot, outcome) = (active.slot, Outcome::Succeeded);
-    status.add_run(RecentRun { run: run.clone(), slot, outcome, ended: slot.0 });
+    status.add_run(RecentRun { run: run.clone(), slot, outcome, ended: slot.0, unknown: Unknown::default() });
     let seen = look_in(store, lane).await.status;
     commit(store, protocol::finish(lane, run, *token, seen, &status)).await.succeeded
 }

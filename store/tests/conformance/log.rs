@@ -200,12 +200,14 @@ pub(crate) async fn output_comes_only_when_wanted<S: RunLog>(log: &S) {
 
 pub(crate) async fn retention_counts_succeeded_and_others_apart<S: RunLog>(log: &S) {
     let keep = History { succeeded: 2, failed: 3 };
-    // Every second one succeeds, the others end in all the other ways.
-    let others = Outcome::ALL[1..].iter().cycle();
+    // Every second one succeeds, the others end in all the other ways, a newer version's among them.
+    let newer = Outcome::named("Replaced").unwrap();
+    let others = Outcome::ALL[1..].iter().copied().chain([newer]).cycle();
     for (second, other) in (0..10).zip(others) {
-        append(log, [record("a", 2 * second, Outcome::Succeeded), record("a", 2 * second + 1, *other)], keep)
+        append(log, [record("a", 2 * second, Outcome::Succeeded), record("a", 2 * second + 1, other)], keep)
             .await;
     }
+    assert_eq!(runs(log, Some("a"), false).await[0].outcome, newer);
     assert_eq!(seconds(log, Some("a")).await, [19, 18, 17, 16, 15]);
     let gone = record("a", 13, Outcome::Failed).run;
     assert_eq!(log.find(&gone, 0).await.unwrap(), None);
@@ -260,7 +262,7 @@ async fn append_skips<S: RunLog>(log: &S, skips: &[SkipRecord]) {
 }
 
 pub(crate) async fn skipped_slots_come_latest_first<S: RunLog>(log: &S) {
-    let reasons = [SkipReason::Overlap, SkipReason::Deadline, SkipReason::Suspended, SkipReason::Missed];
+    let reasons = SkipReason::ALL.into_iter().chain(SkipReason::named("Paused")).collect::<Vec<_>>();
     let mut skips: Vec<_> =
         (0..8).zip(reasons.into_iter().cycle()).map(|(i, reason)| skip("a", i * 10, reason)).collect();
     append_skips(log, &skips).await;

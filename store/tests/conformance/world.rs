@@ -151,7 +151,8 @@ pub(crate) async fn counted<S: Tree>(
 ) -> JobStatus {
     let mut status = status(store, job).await;
     let slot = claimed.active.slot;
-    status.add_run(RecentRun { run: claimed.run.clone(), slot, outcome, ended: slot.0 });
+    let unknown = model::Unknown::default();
+    status.add_run(RecentRun { run: claimed.run.clone(), slot, outcome, ended: slot.0, unknown });
     status
 }
 

@@ -34,6 +34,7 @@ async fn a_full_etcd_refuses_puts_lets_runs_be_given_back_and_says_what_to_do() 
         slot: slot(1),
         outcome: Outcome::Succeeded,
         ended: slot(1).0,
+        unknown: model::Unknown::default(),
     });
     let finish =
         protocol::finish(&Lane::from(&job.name), &claimed.run, claimed.token, Revision::NONE, &counted);

@@ -210,7 +210,7 @@ impl Asker<'_> {
     pub(crate) fn give_back(&self, run: &RunId, active: &ActiveRun, token: Revision) -> Ask {
         let because = "its command did not start";
         let txn = protocol::give_back(&self.lane(), (run, active), token, because);
-        let waiting = Some(Waiting { because: because.to_owned() });
+        let waiting = Some(Waiting { because: because.to_owned(), unknown: model::Unknown::default() });
         let waits = ActiveRun { waiting, ..active.clone() };
         self.ask(Kind::GiveBack, txn).about(run, waits, token)
     }
@@ -243,7 +243,8 @@ impl Asker<'_> {
         outcome: Outcome,
         held: bool,
     ) -> Ask {
-        let end = RecentRun { run: run.clone(), slot: active.slot, outcome, ended: UnixMillis(0) };
+        let unknown = model::Unknown::default();
+        let end = RecentRun { run: run.clone(), slot: active.slot, outcome, ended: UnixMillis(0), unknown };
         let mut status = self.status();
         status.add_skipped(&active.skipped);
         status.add_run(end.clone());

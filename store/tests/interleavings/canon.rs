@@ -140,7 +140,10 @@ impl<'a> Canon<'a> {
         self.number(number(active.slot));
         self.revision(active.job);
         self.number(active.waiting.is_some());
-        self.number(active.ended.as_ref().map_or(-1, |end| end.outcome as i64));
+        match &active.ended {
+            None => self.number(-1),
+            Some(end) => self.outcome(end.outcome),
+        }
         self.stretches(&active.skipped);
     }
 
@@ -165,7 +168,8 @@ impl<'a> Canon<'a> {
     }
 
     fn outcome(&mut self, outcome: Outcome) {
-        self.number(outcome as u8);
+        let place = Outcome::ALL.iter().position(|known| *known == outcome);
+        self.number(place.and_then(|place| u8::try_from(place).ok()).expect("it is one of ours"));
     }
 
     fn lock(&mut self, lock: &LockValue) {

@@ -23,4 +23,6 @@ pub enum Broken {
     DeafWhileEnding,
     /// A job that waits for a place loses its turn when its slot changes.
     PlaceInLineLost,
+    /// A job is run whatever it needs.
+    NeedsIgnored,
 }

@@ -6,12 +6,12 @@
 
 use std::sync::Arc;
 
-use model::Lane;
 use model::job::History;
 use model::keys::Key;
 use model::record::{RunRecord, SkipRecord};
 use model::run::Revision;
 use model::values::{ActiveRun, JobStatus, PendingSkip, RecentRun};
+use model::{Lane, Unknown};
 use store::{LogEntry, LogError, TreeError, TxnReply, protocol};
 
 use super::runs::Stage;
@@ -87,7 +87,13 @@ impl End {
 
     fn recent(&self) -> RecentRun {
         let RunRecord { run, slot, outcome, ended, .. } = &*self.record;
-        RecentRun { run: run.clone(), slot: *slot, outcome: *outcome, ended: *ended }
+        RecentRun {
+            run: run.clone(),
+            slot: *slot,
+            outcome: *outcome,
+            ended: *ended,
+            unknown: Unknown::default(),
+        }
     }
 
     /// The status with this run in it.

@@ -116,10 +116,11 @@ impl Core {
         if entry.lane.deciding {
             return;
         }
+        let Some(rank) = self.place(lane) else { return self.leave_to_others(lane) };
+        self.unmet.remove(lane);
         if self.recover(lane) {
             return;
         }
-        let rank = self.view.peers.rank(&lane.job);
         if rank == 0 || self.skips.has(lane) {
             self.note_skips(lane);
         }
@@ -160,6 +161,31 @@ impl Core {
             return self.look_at(lane, next);
         }
         self.do_step(lane, job, known, step);
+    }
+
+    /// Our place in the order of those whose turn it is with a lane: to run its slots, or to tidy up what a deleted job left.
+    /// `None` where we lack what the job needs.
+    pub(super) fn place(&self, lane: &Lane) -> Option<usize> {
+        let entry = self.view.get(lane)?;
+        let (peers, needs) = (&self.view.peers, entry.needs());
+        #[cfg(feature = "broken-rules")]
+        let needs = if self.breaks(super::Broken::NeedsIgnored) { model::Words::default() } else { needs };
+        if entry.is_deleted() { peers.steward(&lane.job, &needs) } else { peers.rank(&lane.job, &needs) }
+    }
+
+    /// Others understand what the job needs, or nobody does, which is told once.
+    fn leave_to_others(&mut self, lane: &Lane) {
+        self.standing.forget(lane);
+        self.ahead.remove(lane);
+        self.capacity.leave(lane);
+        self.look_at(lane, None);
+        let Some(needs) = self.view.get(lane).map(Entry::needs) else { return };
+        if self.view.peers.anybody_has(&needs) {
+            self.unmet.remove(lane);
+        } else if self.unmet.insert(lane.clone()) {
+            let text = format!("the job waits: it needs {needs}, and no live worker has all of that");
+            self.note(Level::Warn, Some(&lane.job), text);
+        }
     }
 
     fn do_step(&mut self, lane: &Lane, job: Option<Arc<Job>>, known: Known, step: Step) {

@@ -47,7 +47,7 @@ use model::keys::KeyPrefix;
 use model::run::{Revision, RunId};
 use model::schedule::TimeZone;
 use model::values::{NotClaiming, WorkerInfo};
-use model::{JobName, Lane, UnixMillis};
+use model::{JobName, Lane, UnixMillis, Words};
 use store::{Session, Txn};
 
 pub use api::{Act, AskId, Count, Input, Level, Note, Now, Order};
@@ -106,6 +106,8 @@ pub struct CoreConfig {
     pub version: String,
     /// What it can be chosen by; part of its registration.
     pub labels: BTreeMap<String, String>,
+    /// What it understands ([`model::features`]); part of its registration.
+    pub features: Words,
     /// The zone of jobs in the legacy form.
     pub zone: TimeZone,
     /// How many runs it takes at once.
@@ -122,6 +124,7 @@ impl CoreConfig {
     pub fn info(&self, since: UnixMillis, now: UnixMillis) -> WorkerInfo {
         WorkerInfo {
             labels: self.labels.clone(),
+            features: self.features.clone(),
             capacity: self.max_runs.and_then(|most| u32::try_from(most.get()).ok()),
             clock: Some(now),
             ..WorkerInfo::new(&self.address, &self.node, &self.version, since)
@@ -178,6 +181,8 @@ pub struct Core {
     standing: Standing,
     /// The jobs that stand still because their cursors are ahead of the clock.
     ahead: HashSet<Lane>,
+    /// The lanes of jobs that need what no live worker has, which has been told.
+    unmet: HashSet<Lane>,
     runs: Runs,
     capacity: Capacity,
     orphans: Orphans,
@@ -206,12 +211,13 @@ fn offset(now: Now) -> i64 {
 impl Core {
     /// A worker that has just registered; `asked` is when the session was asked for. Its executor runs.
     pub fn new(config: CoreConfig, session: Session, asked: Boottime, now: Now) -> Self {
-        let view = View::new(config.prefix.clone(), session.id.clone(), config.zone);
+        let view = View::new(config.prefix.clone(), session.id.clone(), config.zone, config.features.clone());
         let capacity = Capacity::new(config.max_runs);
         #[cfg(feature = "broken-rules")]
         let view = {
             let mut view = view;
             view.believes_older = config.broken == Some(Broken::OlderAnswerBelieved);
+            view.ignores_needs = config.broken == Some(Broken::NeedsIgnored);
             view
         };
         let mut core = Self {
@@ -232,6 +238,7 @@ impl Core {
             line: Line::default(),
             standing: Standing::default(),
             ahead: HashSet::new(),
+            unmet: HashSet::new(),
             runs: Runs::default(),
             capacity,
             orphans: Orphans::default(),

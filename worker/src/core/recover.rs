@@ -33,7 +33,7 @@ impl Core {
         if orphans.is_empty() {
             return false;
         }
-        let owner = self.view.peers.rank(&lane.job) == 0;
+        let owner = self.place(lane) == Some(0);
         let mut under_way = false;
         for KnownRun { run, token, state, .. } in orphans {
             let RunState::Active(active) = state else { continue };

@@ -6,9 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use model::Lane;
 use model::run::{Revision, RunId};
 use model::values::{ActiveRun, Waiting};
+use model::{Lane, Unknown};
 use store::{TreeError, TxnReply, protocol};
 
 use super::runs::HeldRun;
@@ -114,7 +114,7 @@ impl Core {
                 let known = self.view.get(lane).and_then(|entry| entry.run(run)).cloned();
                 match (&known, stray) {
                     (Some(known), Some(Stray { because, .. })) if reply.succeeded && known.token == token => {
-                        let waiting = Some(Waiting { because });
+                        let waiting = Some(Waiting { because, unknown: Unknown::default() });
                         let waits = known.active().map(|active| ActiveRun { waiting, ..active.clone() });
                         if let Some(waits) = waits {
                             self.view.put_run(lane, run, known.created, reply.revision, waits);

@@ -85,7 +85,8 @@ impl Core {
         self.note(Level::Error, None, text);
         self.end_session("the job tree was replaced by an older one");
         let session = self.sessions.present().id.clone();
-        self.view = View::new(self.config.prefix.clone(), session, self.config.zone);
+        self.view =
+            View::new(self.config.prefix.clone(), session, self.config.zone, self.config.features.clone());
         self.line = super::Line::default();
         (self.listed, self.listing) = (false, None);
         for (_, known) in self.asked.values_mut() {

@@ -157,7 +157,8 @@ impl Core {
         self.skips.asked(lane, more);
         let mut skips = self.carried(lane);
         skips.extend_from_slice(more);
-        Move { slot, epoch: self.epoch(lane), skips }
+        let unknown = self.view.get(lane).map(Entry::unknown_of_cursor).unwrap_or_default();
+        Move { slot, epoch: self.epoch(lane), skips, unknown }
     }
 
     fn epoch(&self, lane: &Lane) -> Revision {

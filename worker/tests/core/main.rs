@@ -8,3 +8,4 @@ mod places;
 mod rig;
 mod sessions;
 mod skips;
+mod versions;

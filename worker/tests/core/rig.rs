@@ -9,7 +9,7 @@ use model::keys::{Key, KeyPrefix};
 use model::legacy::JobValue;
 use model::run::{Revision, SessionId};
 use model::values::{ActiveRun, JobStatus};
-use model::{Job, JobName, TimeZone, UnixMillis};
+use model::{Job, JobName, TimeZone, UnixMillis, Words};
 use serde_json::{Value, json};
 use store::memory::{LogState, TreeState};
 use store::{Change, Follow, Op, Range, RunQuery, Session, TreeError, Txn, TxnReply, protocol};
@@ -47,6 +47,7 @@ pub(crate) struct Node {
     pub(crate) replies: VecDeque<Input>,
     pub(crate) started: Vec<Start>,
     pub(crate) stopped: Vec<(RunKey, StopReason)>,
+    pub(crate) notes: Vec<String>,
     followed: Option<Revision>,
     sessions: u32,
     name: String,
@@ -76,6 +77,7 @@ fn config(node: &str, max_runs: Option<usize>) -> CoreConfig {
         address: node.to_owned(),
         version: "1".to_owned(),
         labels: BTreeMap::new(),
+        features: Words::default(),
         zone: TimeZone::UTC,
         max_runs: max_runs.and_then(NonZeroUsize::new),
         inherited: Vec::new(),
@@ -107,7 +109,17 @@ impl Rig {
     }
 
     pub(crate) fn add(&mut self, node: &str, max_runs: Option<usize>) {
-        let (config, now) = (config(node, max_runs), self.now());
+        self.add_with(node, config(node, max_runs));
+    }
+
+    /// A worker that understands these features.
+    pub(crate) fn add_version(&mut self, node: &str, features: &[&str]) {
+        let features = features.iter().copied().collect();
+        self.add_with(node, CoreConfig { features, ..config(node, None) });
+    }
+
+    fn add_with(&mut self, node: &str, config: CoreConfig) {
+        let now = self.now();
         let info = config.info(now.wall, now.wall);
         let id = SessionId(format!("{node}-0"));
         let session = self.tree.open_session(self.boot, id, &info, self.lasts).unwrap();
@@ -121,6 +133,7 @@ impl Rig {
             replies: VecDeque::new(),
             started: Vec::new(),
             stopped: Vec::new(),
+            notes: Vec::new(),
             followed: None,
             sessions: 0,
             name: node.to_owned(),
@@ -317,11 +330,8 @@ impl Rig {
             Act::Order(Order::Ping) => me.replies.push_back(Input::Executor(Event::Alive)),
             Act::Sweep(session) => me.replies.push_back(Input::Swept(session)),
             Act::Spawn => me.replies.push_back(Input::Spawned(Ok(()))),
-            Act::Order(Order::StopAll(_) | Order::Fence(_))
-            | Act::Follow
-            | Act::Tell(_)
-            | Act::Note(_)
-            | Act::Count(_) => {}
+            Act::Note(said) => me.notes.push(said.text),
+            Act::Order(Order::StopAll(_) | Order::Fence(_)) | Act::Follow | Act::Tell(_) | Act::Count(_) => {}
         }
     }
 

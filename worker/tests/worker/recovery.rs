@@ -27,6 +27,8 @@ async fn orphan(world: &World) -> (RunId, ActiveRun) {
         epoch: Revision::NONE,
         waiting: None,
         ended: None,
+        needs: model::Words::default(),
+        unknown: model::Unknown::default(),
     };
     let run = RunId::of_slot(name("a"), definition, slot);
     world.put(Key::Run(name("a").into(), run.clone()), serde_json::to_vec(&active).unwrap()).await;

@@ -91,6 +91,7 @@ async fn was_away(world: &World, fields: serde_json::Value) -> Slot {
         timetable,
         epoch: Revision::NONE,
         skips: Vec::new(),
+        unknown: model::Unknown::default(),
     };
     world.put(Key::Cursor(name("a").into()), serde_json::to_vec(&cursor).unwrap()).await;
     cursor.slot

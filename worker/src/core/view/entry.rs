@@ -5,11 +5,11 @@ use std::sync::Arc;
 use model::decide::{CURSOR_AHEAD, Seen, SeenCursor};
 use model::run::{Revision, RunId};
 use model::values::PendingSkip;
-use model::{Job, UnixMillis};
+use model::{Job, UnixMillis, Unknown, Words};
 use store::protocol::Known;
 
 use super::job::{Holder, KnownJob};
-use super::lane::{KnownLane, KnownRun};
+use super::lane::{KnownLane, KnownRun, RunState};
 
 /// What is known of one lane and of its job.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +78,27 @@ impl<'a> Entry<'a> {
     pub(crate) fn epoch(self) -> Revision {
         let cursor = self.lane.cursor.value.as_ref().filter(|cursor| cursor.job == self.created());
         cursor.map_or(Revision::NONE, |cursor| cursor.epoch)
+    }
+
+    /// What a newer version put into the cursor; a new incarnation begins without.
+    pub(crate) fn unknown_of_cursor(self) -> Unknown {
+        let cursor = self.lane.cursor.value.as_ref().filter(|cursor| cursor.job == self.created());
+        cursor.map(|cursor| cursor.unknown.clone()).unwrap_or_default()
+    }
+
+    /// What whoever takes, ends or declares a run of the job must understand.
+    pub(crate) fn needs(self) -> Words {
+        let of_job = self.of_job.definition.value.as_ref().map(|definition| &definition.needs);
+        let of_runs = self.runs().filter_map(|run| match &run.state {
+            RunState::Active(active) => Some(&active.needs),
+            RunState::Beyond(needs) => Some(needs),
+            RunState::Unreadable | RunState::Gone => None,
+        });
+        of_job
+            .into_iter()
+            .chain(of_runs)
+            .filter(|needs| !needs.is_empty())
+            .fold(Words::default(), |all, needs| all.and(needs))
     }
 
     /// Whether the cursor was armed for the job as it stands.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use model::run::Revision;
 use model::values::{Cursor, Timetable};
-use model::{Job, NodeName};
+use model::{Job, NodeName, Words};
 
 use super::lane::{KnownLane, Versioned};
 
@@ -16,6 +16,8 @@ pub(crate) struct Definition {
     pub(crate) created: Revision,
     /// `None` where the value can't be used.
     pub(crate) job: Option<Arc<Job>>,
+    /// What whoever runs it must understand. Where this worker does not, `job` is `None`.
+    pub(crate) needs: Words,
 }
 
 /// Who holds a job's lock.

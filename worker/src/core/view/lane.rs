@@ -1,9 +1,8 @@
 //! What is known of one lane.
 
-use model::Job;
-use model::UnixMillis;
 use model::run::{Revision, RunId, Slot};
 use model::values::{ActiveRun, Cursor, JobStatus, PendingSkip, Timetable};
+use model::{Job, UnixMillis, Unknown, Words};
 
 /// The value of a key and the revision at which it became known. An absent key keeps the revision too.
 #[derive(Clone, Debug)]
@@ -53,6 +52,8 @@ pub(crate) struct KnownCursor {
     pub(super) armed_for: Option<Box<Timetable>>,
     /// The skipped stretches in it.
     skips: Vec<Pending>,
+    /// What a newer version put into it.
+    pub(super) unknown: Unknown,
 }
 
 /// A skipped stretch in a cursor.
@@ -81,6 +82,8 @@ pub(crate) enum RunState {
     Active(Box<ActiveRun>),
     /// Its value can't be read; it keeps the job busy.
     Unreadable,
+    /// This worker lacks some of what it needs. It keeps the job busy, and is left to those who have all of it.
+    Beyond(Words),
     /// It was deleted, which the followed changes have not shown yet.
     Gone,
 }
@@ -90,7 +93,7 @@ impl KnownRun {
     pub(crate) fn active(&self) -> Option<&ActiveRun> {
         match &self.state {
             RunState::Active(active) => Some(active),
-            RunState::Unreadable | RunState::Gone => None,
+            RunState::Unreadable | RunState::Beyond(_) | RunState::Gone => None,
         }
     }
 }
@@ -157,15 +160,20 @@ impl KnownLane {
             let mut skips = self.cursor.value.iter().flat_map(|cursor| &cursor.skips);
             skips.any(|pending| pending.durable && pending.skip == *skip)
         };
-        let cursor = cursor.map(|Cursor { slot, job: incarnation, timetable, epoch, skips }| KnownCursor {
-            slot,
-            job: incarnation,
-            epoch,
-            armed_for: match job {
-                Some(job) if timetable.is_of(job) => None,
-                _ => Some(Box::new(timetable)),
-            },
-            skips: skips.into_iter().map(|skip| Pending { durable: durable(&skip), skip }).collect(),
+        let cursor = cursor.map(|cursor| {
+            let Cursor { slot, job: incarnation, timetable, epoch, skips, unknown } = cursor;
+            let pending = |skip| Pending { durable: durable(&skip), skip };
+            KnownCursor {
+                slot,
+                job: incarnation,
+                epoch,
+                armed_for: match job {
+                    Some(job) if timetable.is_of(job) => None,
+                    _ => Some(Box::new(timetable)),
+                },
+                skips: skips.into_iter().map(pending).collect(),
+                unknown,
+            }
         });
         self.cursor.set(revision, cursor)
     }

@@ -15,11 +15,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use model::keys::{Key, KeyError, KeyPrefix};
-use model::legacy::JobValue;
+use model::legacy::{JobValue, ValueError};
 use model::run::{Revision, RunId, SessionId};
 use model::schedule::TimeZone;
-use model::values::{ActiveRun, Cursor, JobStatus, LockValue, WorkerInfo};
-use model::{JobName, Lane, NodeName, UnixMillis};
+use model::values::{ActiveRun, Cursor, JobStatus, LockValue, WorkerInfo, needs_of};
+use model::{JobName, Lane, NodeName, UnixMillis, Words};
 use store::protocol;
 use store::{Change, KeyValue};
 
@@ -70,6 +70,8 @@ enum Source {
 pub(super) struct View {
     prefix: KeyPrefix,
     zone: TimeZone,
+    /// What this worker understands.
+    features: Words,
     /// Boxed, so that the table's spare places are small.
     known: HashMap<JobName, Box<KnownJob>>,
     pub(super) peers: Peers,
@@ -81,20 +83,26 @@ pub(super) struct View {
     /// See [`crate::core::Broken::OlderAnswerBelieved`].
     #[cfg(feature = "broken-rules")]
     pub(super) believes_older: bool,
+    /// See [`crate::core::Broken::NeedsIgnored`].
+    #[cfg(feature = "broken-rules")]
+    pub(super) ignores_needs: bool,
 }
 
 impl View {
-    pub(super) fn new(prefix: KeyPrefix, session: SessionId, zone: TimeZone) -> Self {
+    pub(super) fn new(prefix: KeyPrefix, session: SessionId, zone: TimeZone, features: Words) -> Self {
         Self {
             prefix,
             zone,
+            peers: Peers::new(session, features.clone()),
+            features,
             known: HashMap::new(),
-            peers: Peers::new(session),
             followed: Revision::NONE,
             latest: Revision::NONE,
             jobs: 0,
             #[cfg(feature = "broken-rules")]
             believes_older: false,
+            #[cfg(feature = "broken-rules")]
+            ignores_needs: false,
         }
     }
 
@@ -350,10 +358,7 @@ impl View {
                 }
             },
             Key::Run(lane, run) => {
-                let (state, why) = match protocol::read::<ActiveRun>(pair) {
-                    Ok(active) => (RunState::Active(Box::new(active)), None),
-                    Err(why) => (RunState::Unreadable, Some(why)),
-                };
+                let (state, why) = read_run(pair, &self.features);
                 let known = KnownRun { run, created: pair.created, token: revision, state };
                 let news = self.lane(&lane).put_run(known, as_of, floor);
                 match why {
@@ -398,12 +403,23 @@ impl View {
         if pair.modified <= self.job(&name).definition.revision {
             return News::None;
         }
-        let job = JobValue::from_bytes(&pair.value).and_then(|value| value.into_job(name.clone(), self.zone));
-        let (job, malformed) = match job {
+        #[cfg(feature = "broken-rules")]
+        let all = self.ignores_needs.then(|| needs_of(&pair.value));
+        #[cfg(not(feature = "broken-rules"))]
+        let all: Option<Words> = None;
+        let value = JobValue::read(&pair.value, all.as_ref().unwrap_or(&self.features));
+        let needs = match &value {
+            Ok(value) => value.needs.clone(),
+            Err(ValueError::Needs { needs, .. }) => needs.clone(),
+            Err(_) => Words::default(),
+        };
+        let (job, malformed) = match value.and_then(|value| value.into_job(name.clone(), self.zone)) {
             Ok(job) => (Some(Arc::new(job)), None),
+            // It is for others.
+            Err(ValueError::Needs { .. }) => (None, None),
             Err(why) => (None, Some(Malformed { key: pair.key.clone(), message: why.explain() })),
         };
-        let definition = Definition { created: pair.created, job };
+        let definition = Definition { created: pair.created, job, needs };
         self.define(&name, pair.modified, Some(definition));
         match malformed {
             Some(what) => News::Malformed(Some(name), what),
@@ -448,6 +464,18 @@ impl View {
         };
         self.forget_if_gone_as_of(&name, self.followed.max(revision));
         if news { News::Job(name) } else { News::None }
+    }
+}
+
+/// What a run record says to a worker with these features; and why it can't be read, if it should be.
+fn read_run(pair: &KeyValue, features: &Words) -> (RunState, Option<serde_json::Error>) {
+    match protocol::read::<ActiveRun>(pair) {
+        Ok(active) if features.hold(&active.needs) => (RunState::Active(Box::new(active)), None),
+        Ok(active) => (RunState::Beyond(active.needs), None),
+        Err(why) => match needs_of(&pair.value) {
+            needs if features.hold(&needs) => (RunState::Unreadable, Some(why)),
+            needs => (RunState::Beyond(needs), None),
+        },
     }
 }
 

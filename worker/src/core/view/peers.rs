@@ -4,14 +4,18 @@
 //! chosen by rendezvous hashing: each worker has a weight for each job, and the highest wins. So all agree without a
 //! word, and when a worker comes or goes, only its own jobs move. Ownership is no exclusion: two workers that disagree
 //! for a moment both ask, and the claim decides.
+//!
+//! Two questions have their own order. Who *runs* the job: those that take runs come first. Who is its *steward*, who tidies
+//! up where nothing is to be run: whether a worker takes runs does not count. In both, only those are asked that understand
+//! what the job needs.
 
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 
 use model::hash::stable_hash;
 use model::run::SessionId;
-use model::values::WorkerInfo;
-use model::{JobName, UnixMillis};
+use model::values::{NotClaiming, WorkerInfo};
+use model::{JobName, UnixMillis, Words};
 
 use crate::times::CLOCK_SKEW;
 
@@ -26,14 +30,16 @@ struct Peer {
 #[derive(Debug)]
 pub(crate) struct Peers {
     me: SessionId,
+    /// What this worker understands.
+    features: Words,
     live: HashMap<SessionId, Peer>,
     /// Registrations that can't be read: workers of the replaced system.
     others: HashSet<SessionId>,
 }
 
 impl Peers {
-    pub(crate) fn new(me: SessionId) -> Self {
-        Self { me, live: HashMap::new(), others: HashSet::new() }
+    pub(crate) fn new(me: SessionId, features: Words) -> Self {
+        Self { me, features, live: HashMap::new(), others: HashSet::new() }
     }
 
     /// This worker has a new session.
@@ -45,7 +51,9 @@ impl Peers {
     /// may have changed.
     pub(crate) fn put(&mut self, session: SessionId, info: WorkerInfo, heard: Option<UnixMillis>) -> bool {
         let before = self.live.get(&session);
-        let changed = before.is_none_or(|before| before.info.not_claiming != info.not_claiming);
+        let changed = before.is_none_or(|before| {
+            before.info.not_claiming != info.not_claiming || before.info.features != info.features
+        });
         let ahead = heard.zip(info.clock).map(|(here, there)| there.0 - here.0);
         let ahead = ahead.or(before.and_then(|before| before.ahead));
         self.live.insert(session, Peer { info, ahead });
@@ -79,24 +87,43 @@ impl Peers {
         self.live.iter().find(same).map(|(session, _)| session)
     }
 
-    /// Our place in the job's order: its owner has 0, and so has everybody while our own registration was not seen. A
-    /// worker that takes no jobs has its place behind those that do, unless none does.
-    pub(crate) fn rank(&self, name: &JobName) -> usize {
-        if self.live.len() < 2 {
-            return 0;
+    /// Our place in the order of those who may run a job with these needs: its owner has 0, and so has everybody while our
+    /// own registration was not seen. A worker that takes no jobs has its place behind those that do, unless none does.
+    /// `None` where we lack something.
+    pub(crate) fn rank(&self, name: &JobName, needs: &Words) -> Option<usize> {
+        self.place(name, needs, |info| info.not_claiming.is_none())
+    }
+
+    /// As [`Self::rank`], among those who may tidy up for a job: whether they take runs does not count. One that is ending
+    /// looks at nothing any more and comes last.
+    pub(crate) fn steward(&self, name: &JobName, needs: &Words) -> Option<usize> {
+        self.place(name, needs, |info| info.not_claiming != Some(NotClaiming::Ending))
+    }
+
+    /// Whether a live worker understands all of this.
+    pub(crate) fn anybody_has(&self, needs: &Words) -> bool {
+        self.features.hold(needs) || self.live.values().any(|peer| peer.info.features.hold(needs))
+    }
+
+    fn place(&self, name: &JobName, needs: &Words, is_able: impl Fn(&WorkerInfo) -> bool) -> Option<usize> {
+        if !self.features.hold(needs) {
+            return None;
         }
-        let Some(mine) = self.live.get(&self.me) else { return 0 };
-        let weight = |info: &WorkerInfo| {
-            (info.not_claiming.is_none(), stable_hash(&[name.as_str(), &info.node, &info.address]))
-        };
+        if self.live.len() < 2 {
+            return Some(0);
+        }
+        let Some(mine) = self.live.get(&self.me) else { return Some(0) };
+        let weight =
+            |info: &WorkerInfo| (is_able(info), stable_hash(&[name.as_str(), &info.node, &info.address]));
         // Workers that are named alike share what would be one worker's.
         let among_namesakes = |session: &SessionId| stable_hash(&[name.as_str(), &session.0]);
-        let my_weight = weight(&mine.info);
-        let is_before = |(session, peer): &(&SessionId, &Peer)| match weight(&peer.info).cmp(&my_weight) {
+        let ours = weight(&mine.info);
+        let is_before = |(session, peer): &(&SessionId, &Peer)| match weight(&peer.info).cmp(&ours) {
             Ordering::Equal => (among_namesakes(session), *session) > (among_namesakes(&self.me), &self.me),
             order => order.is_gt(),
         };
-        self.live.iter().filter(is_before).count()
+        let knows = |(_, peer): &(&SessionId, &Peer)| peer.info.features.hold(needs);
+        Some(self.live.iter().filter(knows).filter(is_before).count())
     }
 
     /// Our clock was set forward by so many milliseconds, or back.
@@ -135,12 +162,14 @@ impl Peers {
 
 #[cfg(test)]
 mod tests {
-    use model::values::NotClaiming;
-
     use super::*;
 
     fn session(text: &str) -> SessionId {
         SessionId(text.to_owned())
+    }
+
+    fn words(words: &[&str]) -> Words {
+        words.iter().copied().collect()
     }
 
     fn info(node: &str) -> WorkerInfo {
@@ -150,7 +179,7 @@ mod tests {
     /// How each of the named workers sees the same tree.
     fn views(nodes: &[&str]) -> Vec<Peers> {
         let see = |me: &&str| {
-            let mut peers = Peers::new(session(me));
+            let mut peers = Peers::new(session(me), Words::default());
             for node in nodes {
                 peers.put(session(node), info(node), None);
             }
@@ -165,7 +194,8 @@ mod tests {
 
     fn owners(views: &[Peers]) -> Vec<usize> {
         let owner = |job: JobName| {
-            let ranks: Vec<usize> = views.iter().map(|view| view.rank(&job)).collect();
+            let ranks: Vec<usize> =
+                views.iter().map(|view| view.rank(&job, &Words::default()).unwrap()).collect();
             let mut sorted = ranks.clone();
             sorted.sort_unstable();
             assert_eq!(sorted, (0..views.len()).collect::<Vec<_>>(), "each place is taken once");
@@ -194,7 +224,7 @@ mod tests {
     #[test]
     fn workers_that_are_named_alike_share_the_jobs() {
         let see = |me: &str| {
-            let mut peers = Peers::new(session(me));
+            let mut peers = Peers::new(session(me), Words::default());
             for id in ["one", "two"] {
                 peers.put(session(id), info("a"), None);
             }
@@ -221,12 +251,52 @@ mod tests {
     }
 
     #[test]
+    fn a_job_is_owned_and_tidied_up_by_those_who_have_what_it_needs() {
+        let features = |node: &str| if node == "a" { Words::default() } else { words(&["f", "g"]) };
+        let see = |me: &&str| {
+            let mut peers = Peers::new(session(me), features(me));
+            for node in ["a", "b", "c"] {
+                peers.put(session(node), WorkerInfo { features: features(node), ..info(node) }, None);
+            }
+            peers
+        };
+        let mut views: Vec<Peers> = ["a", "b", "c"].iter().map(see).collect();
+        let owners = |views: &[Peers], needs: &Words| -> Vec<usize> {
+            let owner = |job: JobName| {
+                let owns: Vec<usize> = (0..3).filter(|n| views[*n].rank(&job, needs) == Some(0)).collect();
+                assert_eq!(owns.len(), 1, "{job}: {owns:?}");
+                owns[0]
+            };
+            jobs().map(owner).collect()
+        };
+        let (all, able) = (owners(&views, &Words::default()), owners(&views, &words(&["f"])));
+        assert!(all.contains(&0) && !able.contains(&0));
+        assert!(all.iter().zip(&able).all(|(all, able)| *all == 0 || all == able), "only a's jobs move");
+        let job = JobName::new("job").unwrap();
+        assert_eq!(views[0].rank(&job, &words(&["f"])), None);
+        assert_eq!(views[1].steward(&job, &words(&["f", "x"])), None);
+        assert!(views[0].anybody_has(&words(&["g"])) && !views[0].anybody_has(&words(&["x"])));
+        // Whoever takes no runs tidies up all the same, unless it is ending.
+        for (why, stewards) in [(NotClaiming::Full, true), (NotClaiming::Ending, false)] {
+            let info = WorkerInfo { not_claiming: Some(why), features: features("b"), ..info("b") };
+            for view in &mut views {
+                view.put(session("b"), info.clone(), None);
+            }
+            assert!(jobs().all(|job| views[1].rank(&job, &words(&["f"])) == Some(1)));
+            let tidies = jobs().any(|job| views[1].steward(&job, &words(&["f"])) == Some(0));
+            assert_eq!(tidies, stewards, "{why:?}");
+        }
+        let gained = WorkerInfo { features: words(&["f"]), ..info("a") };
+        assert!(views[1].put(session("a"), gained, None), "owners have changed");
+    }
+
+    #[test]
     fn of_three_clocks_only_the_one_that_is_alone_is_wrong() {
         let spoke = |ahead: i64| WorkerInfo { clock: Some(UnixMillis(1_000_000 + ahead)), ..info("x") };
         for (first, second, expected) in
             [(0, 600_000, None), (0, -600_000, None), (-600_000, -600_000, Some(-600_000))]
         {
-            let mut peers = Peers::new(session("me"));
+            let mut peers = Peers::new(session("me"), Words::default());
             peers.put(session("b"), spoke(first), Some(UnixMillis(1_000_000)));
             peers.put(session("c"), spoke(second), Some(UnixMillis(1_000_000)));
             assert_eq!(peers.skew(), expected, "{first} {second}");
@@ -237,7 +307,7 @@ mod tests {
     fn a_clock_is_wrong_only_against_the_median_of_at_least_two_others() {
         let spoke = |ahead: i64| WorkerInfo { clock: Some(UnixMillis(1_000_000 + ahead)), ..info("x") };
         let here = Some(UnixMillis(1_000_000));
-        let mut peers = Peers::new(session("me"));
+        let mut peers = Peers::new(session("me"), Words::default());
         peers.put(session("b"), spoke(61_000), here);
         assert_eq!(peers.skew(), None, "either may be right");
         peers.put(session("c"), spoke(62_000), here);

@@ -16,7 +16,7 @@ fn lane() -> Lane {
 }
 
 fn view() -> View {
-    View::new(KeyPrefix::default(), SessionId("me".to_owned()), TimeZone::UTC)
+    View::new(KeyPrefix::default(), SessionId("me".to_owned()), TimeZone::UTC, Words::default())
 }
 
 fn pair(key: &str, value: &serde_json::Value, created: i64, modified: i64) -> KeyValue {
