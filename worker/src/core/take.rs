@@ -181,6 +181,15 @@ impl Core {
                     self.look_at_all_again();
                 }
             }
+            News::Claiming(session, before) => {
+                if self.listed {
+                    let moves = |lane: &Lane| self.view.peers.moves(&lane.job, &session, before);
+                    let lanes: Vec<Lane> = self.view.lanes().filter(moves).collect();
+                    for lane in lanes {
+                        self.look_again(&lane);
+                    }
+                }
+            }
             News::WorkerGone(session) if session == self.sessions.present().id => {
                 self.end_session("the session's key was removed");
             }

@@ -18,7 +18,7 @@ use model::keys::{Key, KeyError, KeyPrefix};
 use model::legacy::{JobValue, ValueError};
 use model::run::{Revision, RunId, SessionId};
 use model::schedule::TimeZone;
-use model::values::{ActiveRun, Cursor, JobStatus, LockValue, WorkerInfo, needs_of};
+use model::values::{ActiveRun, Cursor, JobStatus, LockValue, NotClaiming, WorkerInfo, needs_of};
 use model::{JobName, Lane, NodeName, UnixMillis, Words};
 use store::protocol;
 use store::{Change, KeyValue};
@@ -28,6 +28,7 @@ pub(super) use job::Holder;
 use job::{Definition, KnownJob};
 use lane::KnownLane;
 pub(super) use lane::{KnownRun, RunState};
+use peers::PeerChange;
 pub(super) use peers::Peers;
 
 /// Something in the tree that can't be used. It is reported once for each revision, and nothing else is affected.
@@ -48,8 +49,10 @@ pub(super) enum News {
     Job(JobName),
     /// Runs of a job that were created before this revision are to be ended.
     Kill(JobName, Revision),
-    /// A worker of ours registered, or takes jobs again, or takes none any more.
+    /// A worker of ours registered, or understands other things than before.
     Workers(SessionId),
+    /// A worker of ours takes jobs again, or takes none any more; before it said this.
+    Claiming(SessionId, Option<NotClaiming>),
     /// A worker's registration ended.
     WorkerGone(SessionId),
     /// A key or value that can't be used; the job of that name, if any, must be looked at again.
@@ -393,7 +396,11 @@ impl View {
                     Source::Change(now) => Some(now),
                     Source::Answer(_) => None,
                 };
-                if self.peers.put(session.clone(), info, heard) { News::Workers(session) } else { News::None }
+                match self.peers.put(session.clone(), info, heard) {
+                    PeerChange::None => News::None,
+                    PeerChange::Claiming { before } => News::Claiming(session, before),
+                    PeerChange::Whole => News::Workers(session),
+                }
             }
             _ => News::None,
         }

@@ -26,6 +26,18 @@ struct Peer {
     ahead: Option<i64>,
 }
 
+/// What is new of a worker's registration, as far as owners depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PeerChange {
+    None,
+    /// It takes runs again, or takes none any more; before it said this.
+    Claiming {
+        before: Option<NotClaiming>,
+    },
+    /// It was not known, or understands other things than before.
+    Whole,
+}
+
 /// All live workers. Only ours own jobs; those of the replaced system can't be told what to leave.
 #[derive(Debug)]
 pub(crate) struct Peers {
@@ -47,13 +59,22 @@ impl Peers {
         self.me = me;
     }
 
-    /// A worker registered, or says something new. `heard` is our clock, if it said so just now. Returns whether owners
-    /// may have changed.
-    pub(crate) fn put(&mut self, session: SessionId, info: WorkerInfo, heard: Option<UnixMillis>) -> bool {
+    /// A worker registered, or says something new. `heard` is our clock, if it said so just now.
+    pub(crate) fn put(
+        &mut self,
+        session: SessionId,
+        info: WorkerInfo,
+        heard: Option<UnixMillis>,
+    ) -> PeerChange {
         let before = self.live.get(&session);
-        let changed = before.is_none_or(|before| {
-            before.info.not_claiming != info.not_claiming || before.info.features != info.features
-        });
+        let changed = match before.map(|before| &before.info) {
+            Some(before) if before.features != info.features => PeerChange::Whole,
+            Some(before) if before.not_claiming != info.not_claiming => {
+                PeerChange::Claiming { before: before.not_claiming }
+            }
+            Some(_) => PeerChange::None,
+            None => PeerChange::Whole,
+        };
         let ahead = heard.zip(info.clock).map(|(here, there)| there.0 - here.0);
         let ahead = ahead.or(before.and_then(|before| before.ahead));
         self.live.insert(session, Peer { info, ahead });
@@ -98,6 +119,25 @@ impl Peers {
     /// looks at nothing any more and comes last.
     pub(crate) fn steward(&self, name: &JobName, needs: &Words) -> Option<usize> {
         self.place(name, needs, |info| info.not_claiming != Some(NotClaiming::Ending))
+    }
+
+    /// Whether our place in the order of a job, of either question, may be another one since a worker takes runs again, or
+    /// takes none any more. `before` is what it said before.
+    pub(crate) fn moves(&self, name: &JobName, session: &SessionId, before: Option<NotClaiming>) -> bool {
+        let (Some(mine), Some(peer)) = (self.live.get(&self.me), self.live.get(session)) else { return true };
+        let hash = |info: &WorkerInfo| stable_hash(&[name.as_str(), &info.node, &info.address]);
+        let (ours, theirs) = (hash(&mine.info), hash(&peer.info));
+        if *session == self.me || ours == theirs {
+            return true;
+        }
+        let claims = |not_claiming: Option<NotClaiming>| not_claiming.is_none();
+        let stays = |not_claiming: Option<NotClaiming>| not_claiming != Some(NotClaiming::Ending);
+        let is_before = |is_able: &dyn Fn(Option<NotClaiming>) -> bool, not_claiming| {
+            (is_able(not_claiming), theirs) > (is_able(mine.info.not_claiming), ours)
+        };
+        let now = peer.info.not_claiming;
+        is_before(&claims, before) != is_before(&claims, now)
+            || is_before(&stays, before) != is_before(&stays, now)
     }
 
     /// Whether a live worker understands all of this.
@@ -240,7 +280,7 @@ mod tests {
         let mut views = views(&["a", "b"]);
         let full = WorkerInfo { not_claiming: Some(NotClaiming::Full), ..info("a") };
         for view in &mut views {
-            assert!(view.put(session("a"), full.clone(), None), "owners have changed");
+            assert_ne!(view.put(session("a"), full.clone(), None), PeerChange::None, "owners have changed");
         }
         assert!(owners(&views).iter().all(|owner| *owner == 1));
         let full = WorkerInfo { not_claiming: Some(NotClaiming::Full), ..info("b") };
@@ -287,7 +327,36 @@ mod tests {
             assert_eq!(tidies, stewards, "{why:?}");
         }
         let gained = WorkerInfo { features: words(&["f"]), ..info("a") };
-        assert!(views[1].put(session("a"), gained, None), "owners have changed");
+        assert_ne!(views[1].put(session("a"), gained, None), PeerChange::None, "owners have changed");
+    }
+
+    #[test]
+    fn a_worker_that_takes_no_runs_any_more_changes_our_place_in_some_jobs_and_those_are_known() {
+        let mut moved = 0;
+        for mine in [None, Some(NotClaiming::Full)] {
+            for (before, now) in [
+                (None, Some(NotClaiming::Full)),
+                (Some(NotClaiming::Full), None),
+                (Some(NotClaiming::Full), Some(NotClaiming::Ending)),
+            ] {
+                let mut peers = views(&["a", "b", "c"]).swap_remove(0);
+                let says = |node, not_claiming| WorkerInfo { not_claiming, ..info(node) };
+                peers.put(session("a"), says("a", mine), None);
+                peers.put(session("b"), says("b", before), None);
+                let places = |peers: &Peers, job: &JobName| {
+                    (peers.rank(job, &Words::default()), peers.steward(job, &Words::default()))
+                };
+                let former: Vec<_> = jobs().map(|job| places(&peers, &job)).collect();
+                let change = peers.put(session("b"), says("b", now), None);
+                assert_eq!(change, PeerChange::Claiming { before });
+                for (job, former) in jobs().zip(former) {
+                    let moves = peers.moves(&job, &session("b"), before);
+                    assert_eq!(moves, places(&peers, &job) != former, "{job} {mine:?} {before:?} {now:?}");
+                    moved += usize::from(moves);
+                }
+            }
+        }
+        assert!((500..4000).contains(&moved), "{moved} of 6000");
     }
 
     #[test]
