@@ -77,7 +77,7 @@ fn an_api_server_accepts_what_every_set_of_values_gives() {
 fn the_plain_manifests_are_what_the_chart_gives() {
     let objects = stdout(&template(&["--values", "deploy/base/values.yaml"]));
     let of_helm = ["app.kubernetes.io/managed-by: ", "helm.sh/chart: ", "# Source: "];
-    let mut expected = "# Made of the Helm chart; to make it anew: UPDATE_MANIFESTS=1 cargo test -p crontab-e2e --test chart\n".to_owned();
+    let mut expected = "# Generated from the Helm chart. To update: UPDATE_MANIFESTS=1 cargo test -p crontab-e2e --test chart\n".to_owned();
     for line in objects.lines().filter(|line| !of_helm.iter().any(|mark| line.trim_start().starts_with(mark)))
     {
         expected += line.trim_end();
@@ -88,7 +88,7 @@ fn the_plain_manifests_are_what_the_chart_gives() {
         fs::write(&file, &expected).expect("the file can be written");
     }
     let found = fs::read_to_string(&file).expect("the file can be read");
-    assert!(found == expected, "{} is out of date; its first line says how to make it anew", file.display());
+    assert!(found == expected, "{} is out of date; its first line says how to update it", file.display());
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub(crate) fn files(root: &Path) -> anyhow::Result<Vec<(&'static str, String)>> 
     let mut values =
         "# Written by `cargo xtask crdgen` from values.schema.json; an edit here is lost.\n".to_owned();
     values_of(&schema, 0, &mut values)?;
-    let mut table = "| Value | Default | What it is |\n| --- | --- | --- |\n".to_owned();
+    let mut table = "| Value | Default | Description |\n| --- | --- | --- |\n".to_owned();
     rows(&schema, "", &mut table)?;
     let readme = read(README)?;
     let (before, rest) = readme.split_once(BEGIN).with_context(|| format!("{README} has no line {BEGIN}"))?;

@@ -40,11 +40,11 @@ fn here(text: &str, dialect: Dialect) -> String {
 fn what_is_said_of_an_example_is_so() {
     for (heading, dialect) in [
         ("Macros", Dialect::Standard),
-        ("Differences to Kubernetes", Dialect::Standard),
-        ("Differences to the replaced system", Dialect::Legacy),
-        ("Differences to Vixie cron", Dialect::Standard),
-        ("Differences to Quartz", Dialect::Standard),
-        ("Differences to Jenkins", Dialect::Standard),
+        ("Differences from Kubernetes", Dialect::Standard),
+        ("Differences from the legacy system", Dialect::Legacy),
+        ("Differences from Vixie cron", Dialect::Standard),
+        ("Differences from Quartz", Dialect::Standard),
+        ("Differences from Jenkins", Dialect::Standard),
     ] {
         for row in rows(heading) {
             assert_eq!(here(&row[0], dialect), row[1], "{heading}: {}", row[0]);
@@ -69,8 +69,8 @@ fn the_published_values_of_h_are_so() {
 #[test]
 fn what_is_said_of_another_program_is_what_it_says() {
     for (heading, library) in [
-        ("Differences to Kubernetes", Library::Robfig),
-        ("Differences to the replaced system", Library::Gorhill),
+        ("Differences from Kubernetes", Library::Robfig),
+        ("Differences from the legacy system", Library::Gorhill),
     ] {
         let questions = library.questions();
         for row in rows(heading) {
