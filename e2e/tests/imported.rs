@@ -93,7 +93,7 @@ fn jobs_of_the_replaced_system_become_resources_under_their_names_and_run_at_the
         ("Ops/Upper", r#"{"name": "Ops/Upper", "command": "true", "cronExpr": "@daily"}"#),
         (
             "newer",
-            r#"{"command": "true", "cronExpr": "@daily", "spec": {"schedule": "@daily", "unheardOf": 1, "template": {}}}"#,
+            r#"{"command": "true", "cronExpr": "@daily", "needs": ["unheard-of"], "spec": {"schedule": "@daily"}}"#,
         ),
     ] {
         put(name, value);
@@ -112,7 +112,7 @@ fn jobs_of_the_replaced_system_become_resources_under_their_names_and_run_at_the
         ("descends", "0-2,22,23"),
         ("a/b/c", "a resource's key is a name without a slash, or namespace/name"),
         ("Ops/Upper", "metadata.name"),
-        ("newer", "something that this version does not know"),
+        ("newer", "the job needs unheard-of, which this program does not know"),
     ] {
         let line =
             said.lines().find(|line| line.starts_with(&format!("cronctl: /cron/jobs/{key}: left out: ")));

@@ -78,7 +78,7 @@ impl Output {
 #[serde(rename_all = "camelCase")]
 pub struct SkipRecord {
     /// The id that a run of the first slot would have had. It depends on the lane, the incarnation and the epoch.
-    #[serde(default = "RunId::unknown")]
+    #[serde(default = "RunId::unknown", skip_serializing_if = "RunId::is_unknown")]
     pub first_run: RunId,
     /// The job.
     pub job: JobName,

@@ -71,6 +71,11 @@ impl RunId {
         Self(format!("{:013}-{:016x}", 0, 0).into())
     }
 
+    /// Whether this is [`RunId::unknown`].
+    pub fn is_unknown(&self) -> bool {
+        *self == Self::unknown()
+    }
+
     /// The id as text: `[0-9]{13,}-[0-9a-f]{16}`.
     pub fn as_str(&self) -> &str {
         &self.0

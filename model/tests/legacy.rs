@@ -126,3 +126,11 @@ fn values_that_are_no_jobs_are_refused_with_a_sentence() {
         assert!(error.explain().contains(sentence), "{value}: {}", error.explain());
     }
 }
+
+/// The replaced system's decoder, Go's `encoding/json`, takes the last of repeated fields too.
+#[test]
+fn of_a_field_that_is_written_twice_the_last_counts() {
+    let value = br#"{"name":"x","command":"true","command":"false","cronExpr":"@daily"}"#;
+    let job = JobValue::from_bytes(value).unwrap().into_job(name("x"), TimeZone::UTC).unwrap();
+    assert_eq!(job.command.display(), "false");
+}

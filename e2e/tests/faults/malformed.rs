@@ -42,7 +42,6 @@ const VALUES: &[&str] = &[
     r#"{"name":"x","command":"true","cronExpr":5}"#,
     r#"{"name":"x","command":"true","cronExpr":"* * * * * * *","spec":1}"#,
     r#"{"name":"x","command":"true","cronExpr":"* * * * * * *","spec":{}}"#,
-    r#"{"name":"x","command":"true","command":"false","cronExpr":"* * * * * * *"}"#,
     // Fields that are missing or empty.
     r#"{"name":"x"}"#,
     r#"{"name":"x","cronExpr":"* * * * * * *"}"#,

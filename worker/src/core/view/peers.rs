@@ -332,7 +332,7 @@ mod tests {
 
     #[test]
     fn a_worker_that_takes_no_runs_any_more_changes_our_place_in_some_jobs_and_those_are_known() {
-        let mut moved = 0;
+        let mut changed = 0;
         for mine in [None, Some(NotClaiming::Full)] {
             for (before, now) in [
                 (None, Some(NotClaiming::Full)),
@@ -352,11 +352,11 @@ mod tests {
                 for (job, former) in jobs().zip(former) {
                     let moves = peers.moves(&job, &session("b"), before);
                     assert_eq!(moves, places(&peers, &job) != former, "{job} {mine:?} {before:?} {now:?}");
-                    moved += usize::from(moves);
+                    changed += usize::from(moves);
                 }
             }
         }
-        assert!((500..4000).contains(&moved), "{moved} of 6000");
+        assert!((500..4000).contains(&changed), "{changed} of 6000");
     }
 
     #[test]
