@@ -1,10 +1,10 @@
-//! Places for runs, and the jobs that wait for one.
+//! Places for runs, and the lanes that wait for one.
 //!
-//! With `--max-runs` a worker has that many places. The jobs that find none wait in a line, ordered by the instant since which
-//! each has had no place: its oldest slot that is not decided, or its last run. That does not change while newer slots come,
-//! and it is in the tree, so a job keeps its turn when it goes to another worker, too. What waits for long is better off elsewhere: the worker then tells
-//! the others that it is **full**, and they take its jobs. Both ends of that have a delay, because each change makes every
-//! worker look at every job.
+//! With `--max-runs` a worker has that many places. Lanes that find none wait in a line, ordered by the instant since which
+//! each has had no place: its oldest undecided slot, or its last run. That instant does not change while newer slots come,
+//! and it is in the tree, so a lane keeps its turn when another worker takes it over. If something waits for long, the
+//! worker tells the others that it is **full**, and they take its jobs. Both ends of that have a delay, because each change
+//! makes every worker look at the jobs that move.
 
 use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroUsize;
